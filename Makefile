@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help
+help:  ## list the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+.PHONY: setup
+setup:  ## make .venv from the locked requirements and install missing test servers; idempotent
+	@scripts/setup
+
+.PHONY: demo
+demo: setup  ## run the main job on the embedded default and show all that comes of it
+	@$(BIN)/python examples/demo.py
+
+.PHONY: run
+run: setup  ## serve on http://127.0.0.1:8000 with the embedded default, data in ./data
+	@$(BIN)/ansible-api up --data ./data
+
+.PHONY: test
+test: setup  ## all tests, on real servers that they start themselves
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: setup  ## formatting, lint, types, import contract
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: bench
+bench: setup  ## measure what docs/performance.md claims
+	@$(BIN)/python -m bench
+
+.PHONY: lock
+lock:  ## renew requirements.txt from pyproject.toml (needs uv)
+	@uv export --quiet --all-extras --no-emit-project --format requirements-txt --no-annotate --no-header --output-file requirements.txt

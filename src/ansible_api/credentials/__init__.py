@@ -1,0 +1,1 @@
+"""The credentials room: stored secrets and the types that carry them."""

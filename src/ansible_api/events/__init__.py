@@ -1,0 +1,1 @@
+"""The events room: what a play reports while it runs."""

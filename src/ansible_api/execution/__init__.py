@@ -1,0 +1,1 @@
+"""The execution room: plain functions of values that prepare and run a play."""

@@ -1,0 +1,1 @@
+"""The jobs room: what a job is, asks, answers and may become."""

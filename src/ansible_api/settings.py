@@ -1,0 +1,166 @@
+"""All configuration: environment variables with the prefix ANSIBLE_API_, read once per process.
+
+A secret may also come from a file: ANSIBLE_API_MASTER_KEY_FILE names one. Unknown names are refused,
+so that a misspelt setting never passes for a default.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ansible_api.errors import StartupError
+
+PREFIX = "ANSIBLE_API_"
+CLIENT_NAMES = {"ANSIBLE_API_URL", "ANSIBLE_API_KEY"}  # read by the command-line client, not by the service
+MIB = 1024 * 1024
+
+
+class Isolation(StrEnum):
+    """How a play is kept apart from its worker."""
+
+    AUTO = "auto"
+    BUBBLEWRAP = "bubblewrap"
+    NONE = "none"
+
+
+class HostKeyPolicy(StrEnum):
+    """What an unknown SSH host key means: an error, or trust on first use."""
+
+    STRICT = "strict"
+    ACCEPT_NEW = "accept-new"
+
+
+class Settings(BaseSettings):
+    """The service's configuration; times are seconds, sizes are bytes unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # Parts
+    database_url: SecretStr = Field(description="mysql://user:password@host/name or sqlite:///path")
+    redis_url: SecretStr = Field(
+        description="redis://[:password@]host:port or unix:///path; live events, broker, chords"
+    )
+    broker_url: SecretStr | None = Field(None, description="another Celery broker than redis_url, such as amqp://…")
+    master_key: SecretStr = Field(
+        description="version:base64 of 32 bytes; several with commas, the highest version wraps"
+    )
+    objects_dir: Path | None = Field(None, description="directory of the object store, when it is not S3")
+    s3_bucket: str | None = None
+    s3_endpoint_url: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    state_dir: Path = Field(Path("/var/lib/ansible-api"), description="workspaces, git cache and spools of a worker")
+
+    # API
+    body_limit: int = Field(2 * MIB, ge=1024)
+    extra_vars_limit: int = Field(1 * MIB, ge=1024)
+    wait_limit: int = Field(60, ge=0, description="longest ?wait= and Prefer: wait=")
+    public_url: str | None = Field(None, description="address of the API as callers see it, for links in webhooks")
+    broker_timeout: float = Field(1.0, gt=0, description="longest wait for the broker in a request")
+
+    # What jobs may ask
+    repo_schemes: frozenset[str] = frozenset({"https", "ssh"})
+    allow_local_repos: bool = Field(False, description="let repo be a local path or file:// URL")
+    private_egress: bool = Field(True, description="let callbacks and the like reach private address ranges")
+    loopback_egress: bool = Field(False, description="let callbacks and the like reach this machine; for trials only")
+    ssh_host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
+
+    # Queues and attempts
+    long_running_after: int = Field(3600, gt=0, description="a longer options.timeout goes to long-running")
+    max_attempts: int = Field(3, ge=1)
+    retry_base: float = Field(5.0, gt=0, description="first pause after transient trouble; doubles, with jitter")
+    retry_cap: float = Field(300.0, gt=0)
+    republish_after: float = Field(5.0, gt=0, description="a queued job unclaimed for so long is published again")
+    lease_preparing: float = Field(60.0, gt=0)
+    lease_playing: float = Field(300.0, gt=0)
+    lease_renewal: float = Field(10.0, gt=0)
+    upkeep_interval: float = Field(5.0, gt=0)
+
+    # Running
+    isolation: Isolation = Isolation.AUTO
+    default_timeout: int = Field(3600, gt=0)
+    source_timeout: float = Field(300.0, gt=0)
+    source_memory: int = Field(1024 * MIB, description="address space of one git fetch")
+    source_size: int = Field(2048 * MIB, description="largest repository")
+    cancel_grace: float = Field(5.0, ge=0, description="between SIGTERM and SIGKILL of a play")
+    shutdown_grace: float = Field(30.0, ge=0)
+    git_cache_size: int = Field(10 * 1024 * MIB)
+    child_max_jobs: int = Field(200, ge=1, description="a worker child is replaced after so many jobs")
+    child_max_memory: int = Field(512 * MIB)
+
+    # Events, logs, webhooks
+    hot_events: int = Field(4 * MIB, description="events kept in Redis per job; older ones move to the object store")
+    hot_events_ttl: int = Field(3600, gt=0)
+    webhook_timeout: float = Field(15.0, gt=0)
+    webhook_hold: float = Field(15.0, ge=0, description="longest wait of a webhook for its job's log")
+    webhook_schedule: tuple[float, ...] = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    webhook_jitter: float = Field(0.2, ge=0, le=1)
+    presign_ttl: int = Field(300, gt=0)
+    log_level: str = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings
+
+    @model_validator(mode="after")
+    def _one_object_store(self) -> Self:
+        if (self.objects_dir is None) == (self.s3_bucket is None):
+            raise ValueError(f"set exactly one of {PREFIX}OBJECTS_DIR and {PREFIX}S3_BUCKET")
+        return self
+
+
+def known_names() -> set[str]:
+    """Every environment variable that the service reads."""
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    return names | {PREFIX + name.upper() + "_FILE" for name in _secret_fields()} | CLIENT_NAMES
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment; StartupError names every wrong or unknown variable."""
+    environ = os.environ if environ is None else environ
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known_names())
+    if unknown:
+        raise StartupError(f"unknown settings: {', '.join(unknown)}; correct or remove them")
+    try:
+        return Settings(**_values_from_files(environ))
+    except ValidationError as error:
+        raise StartupError(f"settings: {_explain(error)}") from None
+
+
+def _secret_fields() -> list[str]:
+    return [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+
+
+def _values_from_files(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in _secret_fields():
+        variable = PREFIX + name.upper()
+        if path := environ.get(variable + "_FILE"):
+            if variable in environ:
+                raise StartupError(f"set {variable} or {variable}_FILE, not both")
+            try:
+                values[name] = Path(path).read_text().strip()
+            except OSError as error:
+                raise StartupError(f"{variable}_FILE: cannot read {path}: {error.strerror}") from None
+    return values
+
+
+def _explain(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors(include_input=False, include_url=False):
+        where = PREFIX + str(item["loc"][0]).upper() + ": " if item["loc"] else ""
+        parts.append(where + item["msg"].removeprefix("Value error, "))
+    return "; ".join(parts)
