@@ -37,6 +37,8 @@ ETC = (
     *("pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf"),
     *("ssh/ssh_config", "ssh/ssh_config.d", "ssh/ssh_known_hosts", "krb5.conf", "krb5.conf.d"),
 )
+PROC_READ_ONLY = ("sys", "sysrq-trigger", "fs", "irq", "bus", "acpi", "scsi")
+PROC_HIDDEN = ("kcore", "keys", "timer_list", "sched_debug")
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Of root's powers only those over the play's own files and processes: no mounts, devices, tracing or raw sockets.
 CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
@@ -108,8 +110,9 @@ class Bubblewrap:
             self._program,
             *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"),
             *_privileges(),
+            *("--perms", "0755", "--dir", "/etc"),  # or others than root could not enter it
             *_system(),
-            *("--proc", "/proc", "--dev", "/dev"),
+            *("--proc", "/proc", *_sealed_proc(), "--dev", "/dev"),
             *(part for path in ("/tmp", "/run", "/var/tmp") for part in ("--perms", "1777", "--tmpfs", path)),  # noqa: S108
             *_binds("--ro-bind", interpreter_paths()),
         ]
@@ -195,6 +198,13 @@ def _probe(sandbox: Bubblewrap) -> str | None:
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else done.stderr.strip()[:300] or f"exit code {done.returncode}"
+
+
+def _sealed_proc() -> list[str]:
+    """bwrap 0.8 leaves /proc/sys writable for uid 0, in a user namespace too: one write there owns the machine."""
+    sealed = [path for name in PROC_READ_ONLY if (path := Path("/proc", name)).exists()]
+    hidden = [path for name in PROC_HIDDEN if (path := Path("/proc", name)).exists()]
+    return [*_binds("--ro-bind", sealed), *(part for path in hidden for part in ("--ro-bind", os.devnull, str(path)))]
 
 
 def _accounts(room: Workspace, home: Path) -> Path:
