@@ -49,6 +49,7 @@ worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_proc_alive_timeout = 30.0
+worker_lost_wait = 2.0  # a dead child is reported so soon
 
 # Flower
 worker_send_task_events = True

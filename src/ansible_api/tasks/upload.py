@@ -1,0 +1,69 @@
+"""The task that stores one product of an ended job; any worker can do it, also after the one that played has died."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from celery import shared_task
+
+from ansible_api.errors import AnsibleApiError, Unavailable
+from ansible_api.events import keys
+from ansible_api.events.subscribe import EventReader, text_of
+from ansible_api.events.types import Event
+from ansible_api.logs import get_logger
+from ansible_api.objects import open_store
+from ansible_api.redis import async_client
+from ansible_api.routing import TaskName
+from ansible_api.settings import Settings
+from ansible_api.tasks.worker import current
+
+log = get_logger(__name__)
+
+
+@shared_task(name=TaskName.UPLOAD, acks_late=True, ignore_result=False)
+def upload(job_id: str, attempt: int, product: str) -> dict[str, Any]:
+    """Store the log or the events; a failure is a result, because a raise would skip the chord's body."""
+    try:
+        return asyncio.run(_upload(current().settings, job_id, attempt, product))
+    except (AnsibleApiError, OSError) as error:
+        log.warning("upload failed", job_id=job_id, product=product, error=str(error))
+        return {"kind": product, "status": "failed"}
+
+
+async def _upload(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:
+    for pause in (0.5, 2.0, 5.0, None):
+        try:
+            return await _upload_once(settings, job_id, attempt, product)
+        except Unavailable:
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+async def _upload_once(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:
+    redis, store = async_client(settings.redis_url.get_secret_value()), open_store(settings)
+    key = keys.log_object(job_id, attempt) if product == "log" else keys.events_object(job_id, attempt)
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            path = Path(file.name)
+            size, sha256 = await _write(EventReader(redis, store, job_id, attempt).history(), product, path)
+            await store.put(key, path)
+    finally:
+        await redis.aclose()
+    return {"kind": product, "status": "stored", "key": key, "size": size, "sha256": sha256}
+
+
+async def _write(events: AsyncIterator[Event], product: str, path: Path) -> tuple[int, str]:
+    """Write a product to a file; returns size and SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        async for event in events:
+            line = (text_of(event) if product == "log" else event.to_json() + "\n").encode()
+            file.write(line)
+            digest.update(line)
+            size += len(line)
+    return size, digest.hexdigest()
