@@ -33,14 +33,14 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def descendants(root: int) -> list[int]:
-    """Pids below root, parents before children, oldest first; zombies are not counted."""
+def descendants(*roots: int) -> list[int]:
+    """Pids below the roots, parents before children; zombies are not counted."""
     children = defaultdict(list)
     for pid in _pids():
         if stat := _stat(pid):
             children[int(stat[_PARENT])].append((int(stat[_START]), pid, stat[_STATE]))
     found: list[int] = []
-    waiting = [root]
+    waiting = list(roots)
     while waiting:
         for _, pid, state in sorted(children[waiting.pop(0)]):
             waiting.append(pid)
