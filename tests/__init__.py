@@ -1,0 +1,1 @@
+"""Tests, split by cost: unit (no I/O), integration (real servers), acceptance (real workers), contract."""
