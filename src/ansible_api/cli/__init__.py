@@ -11,6 +11,7 @@ from ansible_api.errors import AnsibleApiError
 
 # Command → the module of this package whose `app` it is. Client commands never load the service's libraries.
 COMMANDS = {
+    "up": "up",
     "submit": "submit",
     "watch": "watch",
     "logs": "logs",
