@@ -12,7 +12,8 @@ from contextlib import closing
 from hashlib import sha1
 from typing import TYPE_CHECKING
 
-from ansible_api.execution.git_limits import die_with_parent, limit_self
+from ansible_api.execution.git_limits import limit_self
+from ansible_api.processes import die_with_parent
 from ansible_api.execution.git_request import Answer, Refused, Request
 
 if TYPE_CHECKING:

@@ -1,18 +1,9 @@
 """The bounds that the git subprocess puts on itself."""
 
-import ctypes
 import os
 import resource
-import signal
 
 from ansible_api.execution.git_request import Request
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process with the one that started it."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def limit_self(request: Request) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from dulwich.client import SSHGitClient, SSHVendor, SubprocessWrapper, parse_rsync_url
 
-from ansible_api.execution.git_limits import die_with_parent
+from ansible_api.processes import die_with_parent
 from ansible_api.execution.git_request import Refused, Request
 from ansible_api.execution.git_server import ServerRemote, meter, unreachable
 
