@@ -1,7 +1,7 @@
 """Celery's settings that are the same everywhere; `ansible_api.celery` adds addresses and sizes from `settings`."""
 
-from kombu import Exchange
-from kombu import Queue as KombuQueue
+from kombu.entity import Exchange
+from kombu.entity import Queue as KombuQueue
 
 from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, task_queue
 

@@ -71,7 +71,8 @@ class EventReader:
                 yield event
         except NotFound:
             prefix = keys.segments(self._job_id, self._attempt)
-            for name in _needed(sorted(await self._store.list(prefix)), after):
+            names = [name async for name in self._store.keys(prefix)]
+            for name in _needed(sorted(names), after):
                 async for event in self._lines(name, after):
                     after = event.seq
                     yield event

@@ -13,8 +13,8 @@ from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from ansible_api.execution.git_limits import limit_self
-from ansible_api.processes import die_with_parent
 from ansible_api.execution.git_request import Answer, Refused, Request
+from ansible_api.processes import die_with_parent
 
 if TYPE_CHECKING:
     from dulwich.repo import Repo

@@ -7,9 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 from dulwich.client import SSHGitClient, SSHVendor, SubprocessWrapper, parse_rsync_url
 
-from ansible_api.processes import die_with_parent
 from ansible_api.execution.git_request import Refused, Request
 from ansible_api.execution.git_server import ServerRemote, meter, unreachable
+from ansible_api.processes import die_with_parent
 
 # What ssh and the common git hosts say; the text itself is judged and never passed on.
 UNKNOWN_HOST = ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "host key is known")

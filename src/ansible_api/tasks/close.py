@@ -1,6 +1,5 @@
 """The task that closes an ended job: records its products and releases its webhooks."""
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +14,9 @@ from ansible_api.events import keys
 from ansible_api.events.publish import expire
 from ansible_api.jobs import store
 from ansible_api.jobs.model import JobObject
+from ansible_api.objects import ObjectStore, with_store
 from ansible_api.routing import TaskName
-from ansible_api.tasks.worker import Worker, current
+from ansible_api.tasks.worker import current
 
 
 @shared_task(name=TaskName.CLOSE_JOB, acks_late=True)
@@ -26,7 +26,8 @@ def close_job(outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> 
     released = worker.db.write(_close, outcomes, job_id, attempt)
     if all(outcome["status"] == "stored" for outcome in outcomes):
         expire(worker.redis, job_id, attempt, worker.settings.hot_events_ttl)
-        asyncio.run(_drop_segments(worker, job_id, attempt))
+        with contextlib.suppress(AnsibleApiError):  # they cost space, not truth
+            with_store(worker.settings, lambda objects: _drop_segments(objects, job_id, attempt))
     for delivery_id in released:
         with contextlib.suppress(Unavailable):  # upkeep sends what is due
             worker.queue.deliver(delivery_id)
@@ -52,8 +53,7 @@ def _close(session: Session, outcomes: Sequence[dict[str, Any]], job_id: str, at
     return deliveries.release(session, job_id)
 
 
-async def _drop_segments(worker: Worker, job_id: str, attempt: int) -> None:
+async def _drop_segments(objects: ObjectStore, job_id: str, attempt: int) -> None:
     """The stored events hold all that the segments held."""
-    with contextlib.suppress(AnsibleApiError):
-        for name in await worker.store.list(keys.segments(job_id, attempt)):
-            await worker.store.delete(name)
+    for name in [name async for name in objects.keys(keys.segments(job_id, attempt))]:
+        await objects.delete(name)

@@ -25,7 +25,7 @@ from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
 from ansible_api.jobs.store import Fence
 from ansible_api.logs import get_logger
-from ansible_api.objects import put_now
+from ansible_api.objects import with_store
 from ansible_api.routing import TaskName
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.worker import Worker, current, shutdown
@@ -128,11 +128,10 @@ class Attempt:
     def _publisher(self) -> Iterator[Publisher]:
         settings = self._worker.settings
         spool = _spool(settings.state_dir, self._fence)
-        put = lambda key, data: put_now(self._worker.store, key, data)  # noqa: E731
         try:
             with Publisher(
                 self._worker.redis,
-                put,
+                lambda key, data: with_store(settings, lambda objects: objects.put(key, data)),
                 job_id=self._job.id,
                 attempt=self._job.attempt,
                 spool=spool,

@@ -1,7 +1,6 @@
 """The task that stores one product of an ended job; any worker can do it, also after the one that played has died."""
 
 import asyncio
-import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -45,25 +44,20 @@ async def _upload(settings: Settings, job_id: str, attempt: int, product: str) -
 
 
 async def _upload_once(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:
-    redis, store = async_client(settings.redis_url.get_secret_value()), open_store(settings)
     key = keys.log_object(job_id, attempt) if product == "log" else keys.events_object(job_id, attempt)
+    redis = async_client(settings.redis_url.get_secret_value())
     try:
-        with tempfile.NamedTemporaryFile() as file:
-            path = Path(file.name)
-            size, sha256 = await _write(EventReader(redis, store, job_id, attempt).history(), product, path)
-            await store.put(key, path)
+        async with open_store(settings) as objects:
+            with tempfile.NamedTemporaryFile() as file:
+                path = Path(file.name)
+                await _write(EventReader(redis, objects, job_id, attempt).history(), product, path)
+                stored = await objects.put(key, path)
     finally:
         await redis.aclose()
-    return {"kind": product, "status": "stored", "key": key, "size": size, "sha256": sha256}
+    return {"kind": product, "status": "stored", "key": key, "size": stored.size, "sha256": stored.sha256}
 
 
-async def _write(events: AsyncIterator[Event], product: str, path: Path) -> tuple[int, str]:
-    """Write a product to a file; returns size and SHA-256."""
-    digest, size = hashlib.sha256(), 0
+async def _write(events: AsyncIterator[Event], product: str, path: Path) -> None:
     with path.open("wb") as file:
         async for event in events:
-            line = (text_of(event) if product == "log" else event.to_json() + "\n").encode()
-            file.write(line)
-            digest.update(line)
-            size += len(line)
-    return size, digest.hexdigest()
+            file.write((text_of(event) if product == "log" else event.to_json() + "\n").encode())

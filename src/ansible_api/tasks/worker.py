@@ -15,7 +15,6 @@ from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.execution.execute import ExecutionConfig
-from ansible_api.objects import ObjectStore, open_store
 from ansible_api.redis import client
 from ansible_api.settings import Settings, load_settings
 
@@ -27,7 +26,6 @@ class Worker:
     settings: Settings
     db: Database
     redis: "redis.Redis"
-    store: ObjectStore
     cipher: Cipher
     queue: JobQueue
     execution: ExecutionConfig
@@ -40,7 +38,6 @@ def create_worker(settings: Settings, node: str) -> Worker:
         settings=settings,
         db=Database(settings.database_url.get_secret_value()),
         redis=client(settings.redis_url.get_secret_value()),
-        store=open_store(settings),
         cipher=Cipher.from_setting(settings.master_key),
         queue=CeleryQueue(create_app(settings)),
         execution=ExecutionConfig.from_settings(settings),

@@ -56,7 +56,9 @@ def test_hostile_repository_addresses_are_refused(repo: str) -> None:
         spec(source=PLAYBOOK | {"repo": repo})
 
 
-@pytest.mark.parametrize("path", ["../x.yml", "a/../../x.yml", "/etc/passwd", "-i.yml", "~/x.yml", "a\x00b", "a\\b", ""])
+@pytest.mark.parametrize(
+    "path", ["../x.yml", "a/../../x.yml", "/etc/passwd", "-i.yml", "~/x.yml", "a\x00b", "a\\b", ""]
+)
 def test_paths_that_leave_the_repository_are_refused(path: str) -> None:
     with pytest.raises(ValidationError):
         spec(source=PLAYBOOK | {"path": path})
