@@ -1,45 +1,38 @@
-"""Celery's settings: queues and routes come from `routing`, addresses from `settings`."""
+"""Celery's settings that are the same everywhere; `ansible_api.celery` adds addresses and sizes from `settings`."""
 
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
 from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, task_queue
-from ansible_api.settings import load_settings
 
-_settings = load_settings()
-_redis = _settings.redis_url.get_secret_value()
-
-broker_url = _settings.broker_url.get_secret_value() if _settings.broker_url else celery_url(_redis, BROKER_DB)
-result_backend = celery_url(_redis, RESULT_DB)
+KEY_PREFIX = "ansible-api:"
 
 # Queues
 task_queues = [
     KombuQueue(name, Exchange(name, type="direct"), routing_key=name, max_priority=HIGHEST_PRIORITY) for name in Queue
 ]
-task_routes = {name: {"queue": task_queue(name)} for name in TaskName}
+task_routes = {name.value: {"queue": task_queue(name).value} for name in TaskName}
 task_default_queue = Queue.DEFAULT.value
 task_create_missing_queues = False
 
 # A dead or hung broker costs a bounded wait. The visibility timeout only matters to the small tasks that acknowledge
-# late; run_job acknowledges early and its row decides.
+# late: run_job acknowledges early, and its row decides.
 broker_connection_retry_on_startup = True
 broker_connection_timeout = 2.0
 broker_transport_options = {
     "queue_order_strategy": "priority",
     "priority_steps": list(range(HIGHEST_PRIORITY + 1)),
-    "global_keyprefix": "ansible-api:",
-    "socket_timeout": max(_settings.broker_timeout, 5.0),
+    "global_keyprefix": KEY_PREFIX,
+    "socket_timeout": 5.0,
     "socket_connect_timeout": 2.0,
     "health_check_interval": 25,
     "visibility_timeout": 600,
-    "max_retries": 0,
 }
 redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 2.0
 redis_backend_health_check_interval = 25
 result_backend_transport_options = {
-    "global_keyprefix": "ansible-api:",
+    "global_keyprefix": KEY_PREFIX,
     "retry_policy": {"max_retries": 2, "timeout": 5.0},
 }
 result_expires = 3600
@@ -48,13 +41,10 @@ result_expires = 3600
 task_serializer = result_serializer = event_serializer = "json"
 accept_content = result_accept_content = ["json"]
 task_ignore_result = True
-task_store_errors_even_if_ignored = False
 
-# Workers take what they can run now; children are replaced before they grow
+# Workers take only what they can run now
 worker_prefetch_multiplier = 1
 worker_disable_prefetch = True
-worker_max_tasks_per_child = _settings.child_max_jobs
-worker_max_memory_per_child = _settings.child_max_memory // 1024
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 worker_cancel_long_running_tasks_on_connection_loss = False

@@ -6,7 +6,7 @@ A message is a hint. Losing one costs time, repeating one costs nothing: the row
 from typing import Any, Protocol
 
 from celery import Celery, chord
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from ansible_api.errors import Unavailable
 from ansible_api.routing import Queue, TaskName, broker_priority
@@ -55,7 +55,10 @@ class CeleryQueue:
 
     def _depth(self, queue: Queue) -> int:
         with self._app.connection_for_read() as connection:
-            return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+            try:
+                return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+            except ChannelError:  # Redis knows no empty queue
+                return 0
 
     def _priority(self, priority: int) -> int:
         return broker_priority(priority, transport=str(self._app.conf.broker_url))
