@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
+import anyio
 import redis.asyncio
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -31,6 +32,7 @@ class Parts:
     cipher: Cipher
     queue: CeleryQueue
     publisher: Publisher
+    probes: anyio.CapacityLimiter  # threads that ask the broker whether it is there
 
 
 async def _parts(request: Request) -> Parts:

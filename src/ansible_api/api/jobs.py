@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -13,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from ansible_api.api import examples
+from ansible_api.api import PREFIX, examples
 from ansible_api.api.answers import answer, answer_with_etag
 from ansible_api.api.body import RawBody, json_body
 from ansible_api.api.deps import Parts, Service, Submitter, Viewer
@@ -31,7 +30,7 @@ from ansible_api.jobs.state import Status
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.telemetry import JOBS_SUBMITTED
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 RETRY_AFTER = {"Retry-After": "1"}
 _JOB_ID = re.compile(r"job-[0-9a-z]{23}")
 
@@ -82,21 +81,21 @@ async def submit(
     if wait.seconds:
         await until_ended(request, service, caller.team, job.id, wait.seconds)
         job = await _look(request, service, caller.team, job.id)
-    headers = {"Location": f"/api/v1/jobs/{job.id}", **wait.headers}
+    headers = {"Location": f"{PREFIX}/jobs/{job.id}", **wait.headers}
     if is_new and not job.status.terminal:
         return answer(job, 202, headers | RETRY_AFTER)
     return answer(job, 200, headers)
 
 
 async def _accepted(request: Request, service: Parts, submission: Submission) -> tuple[JobView, bool]:
-    work = (_accept, service, submission, _base_url(request, service))
+    base_url = _base_url(request, service)
     try:
-        return await service.db.write(*work)
+        return await service.db.write(_accept, service, submission, base_url)
     except IntegrityError:
         if submission.idempotency_key is None:
             raise
-        # Another request with the same key was faster: now there is its job.
-        return await service.db.write(*work)
+        # Another request with the same key was faster: now its job is there.
+        return await service.db.write(_accept, service, submission, base_url)
 
 
 def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> tuple[JobView, bool]:
@@ -119,7 +118,9 @@ class JobFilter(BaseModel):
 
 
 @router.get("", response_model=JobPage, responses=problems(401, 403, 422, 503))
-async def list_jobs(request: Request, caller: Viewer, service: Service, wanted: Annotated[JobFilter, Query()]) -> Response:
+async def list_jobs(
+    request: Request, caller: Viewer, service: Service, wanted: Annotated[JobFilter, Query()]
+) -> Response:
     """The jobs of your team, newest first."""
     before = _from_cursor(wanted.cursor)
     items = await service.db.read(_listed, caller.team, wanted, before, _base_url(request, service))
@@ -132,9 +133,7 @@ async def list_jobs(request: Request, caller: Viewer, service: Service, wanted: 
 
 def _listed(session: Session, team: str, wanted: JobFilter, before: str | None, base_url: str) -> list[JobView]:
     """One more than wanted: whether there is a next page."""
-    rows: Sequence[store.Job] = store.page(
-        session, team, limit=wanted.limit + 1, before=before, statuses=wanted.status, queue=wanted.queue
-    )
+    rows = store.page(session, team, limit=wanted.limit + 1, before=before, statuses=wanted.status, queue=wanted.queue)
     return jobs.views(session, rows, base_url=base_url)
 
 

@@ -1,4 +1,4 @@
-"""From pydantic's errors to JSON Pointers (RFC 6901) that name real places of the request, without any of its values."""
+"""From pydantic's errors to JSON Pointers (RFC 6901) of real places in the request, without its values."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
