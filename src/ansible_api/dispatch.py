@@ -29,6 +29,9 @@ class JobQueue(Protocol):
     def depth(self, queue: Queue) -> int:
         """Messages that wait in a queue."""
 
+    def check(self) -> None:
+        """Unavailable when the broker does not answer."""
+
 
 class CeleryQueue:
     """The queue that Celery is."""
@@ -53,6 +56,14 @@ class CeleryQueue:
     def depth(self, queue: Queue) -> int:
         return int(self._guarded(lambda: self._depth(queue)))
 
+    def check(self) -> None:
+        """Ask the broker whether it is there."""
+        self._guarded(self._greet)
+
+    def _greet(self) -> None:
+        with self._app.connection_for_write() as connection:
+            connection.default_channel.close()
+
     def _depth(self, queue: Queue) -> int:
         with self._app.connection_for_read() as connection:
             try:
@@ -68,7 +79,8 @@ class CeleryQueue:
         return self._app.signature(name.value, args=args, queue=Queue.DELIVERY.value)
 
     def _send(self, name: TaskName, *args: object, **options: Any) -> None:
-        self._guarded(lambda: self._app.send_task(name.value, args=args, retry=False, **options))
+        # Nobody reads these results: without ignore_result every message would subscribe its sender to one.
+        self._guarded(lambda: self._app.send_task(name.value, args=args, retry=False, ignore_result=True, **options))
 
     def _guarded(self, send: Any) -> Any:
         try:
