@@ -11,13 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.servers.processes import free_port
-from tests.servers.s3 import S3Bucket, S3Server
-from tests.waiting import wait_for
 
 from ansible_api.errors import InvalidRequest, NotFound, Unavailable
 from ansible_api.objects import ObjectStore, Stored, open_store, with_store
 from ansible_api.settings import Settings
+from tests.servers.processes import free_port
+from tests.servers.s3 import S3Bucket, S3Server
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.anyio
 KEY = "jobs/job-1/log.txt"
