@@ -14,11 +14,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from ansible_api.egress import Deadline, EgressDenied, EgressFailed, Policy, checked_addresses, get, post
 from tests.servers.processes import free_port
 from tests.servers.webhook_sink import Answer, WebhookSink
 from tests.waiting import wait_for
-
-from ansible_api.egress import Deadline, EgressDenied, EgressFailed, Policy, checked_addresses, get, post
 
 TRIAL = Policy(allow_loopback=True)
 Serve = Callable[[socket.socket], None]
