@@ -516,10 +516,10 @@ def test_a_host_name_that_does_not_exist_is_worth_another_attempt(worker: Worker
 
 def test_a_file_that_unpacks_beyond_the_memory_limit_is_refused(worker: Worker, repository: GitRepository):
     with (repository.path / "bomb").open("wb") as bomb:
-        bomb.truncate(1024 * MIB)
+        bomb.truncate(400 * MIB)
     repository.git("-c", "core.compression=1", "-c", "core.bigFileThreshold=1", "add", "bomb")
     repository.git("commit", "--quiet", "-m", "bomb")
-    worker.limits = replace(LIMITS, size=4096 * MIB, memory=512 * MIB)
+    worker.limits = replace(LIMITS, size=4096 * MIB, memory=300 * MIB)
     with pytest.raises(JobError) as caught:
         worker.checkout(repository, "main")
     assert (caught.value.job_code, caught.value.retryable) == ("source_too_large", False)
