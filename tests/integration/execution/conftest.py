@@ -3,11 +3,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.integration.execution.plays import Trial
+from tests.servers.requirements import require
 
 from ansible_api.execution.execute import ExecutionConfig
 from ansible_api.settings import Isolation
-from tests.integration.execution.plays import Trial
-from tests.servers.requirements import require
 
 _numbers = itertools.count(1)
 

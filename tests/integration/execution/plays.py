@@ -98,7 +98,7 @@ class Trial:
 
 def command_lines() -> Iterator[tuple[int, str]]:
     """Pid and command line of every process but this one."""
-    for name in os.listdir("/proc"):
+    for name in (path.name for path in Path("/proc").iterdir()):
         if name.isdigit() and int(name) != os.getpid():
             try:
                 yield (

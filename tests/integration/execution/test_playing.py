@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.integration.execution.plays import Trial, repository, spec_of
 
 from ansible_api.credentials.secrets import Secrets
 from ansible_api.errors import JobError, LeaseLost
 from ansible_api.execution.execute import PhaseStarted, Stopped
 from ansible_api.jobs.state import Phase, Status, StopReason
-from tests.integration.execution.plays import Trial, repository, spec_of
 
 HELLO = """
 - hosts: all

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.integration.execution.plays import Trial, repository, running, spec_of
+from tests.waiting import wait_for
 
 from ansible_api.errors import LeaseLost
 from ansible_api.execution.execute import Stopped
 from ansible_api.execution.workspace import sweep
 from ansible_api.jobs.state import Status, StopReason
-from tests.integration.execution.plays import Trial, repository, running, spec_of
-from tests.waiting import wait_for
 
 HOSTS = tuple(f"h{number}" for number in range(10))
 CALLER = Path(__file__).with_name("caller.py")
