@@ -79,3 +79,13 @@ def test_sweep_kills_strays_of_the_dead(tmp_path: Path) -> None:
 
 def test_sweep_of_nothing_does_nothing(tmp_path: Path) -> None:
     assert sweep(tmp_path / "absent") == []
+
+
+def test_closed_directories_are_removed_too(tmp_path: Path) -> None:
+    with workspace(tmp_path, "job-1.1") as room:
+        inner = room.home / "outer" / "inner"
+        inner.mkdir(parents=True)
+        (inner / "file").touch()
+        inner.chmod(0)
+        inner.parent.chmod(0)
+    assert not room.root.exists()
