@@ -101,5 +101,5 @@ def _failure(return_code: int | None, tally: Tally) -> str:
 
 
 def _names(hosts: dict[str, None]) -> str:
-    shown = ", ".join(list(hosts)[:NAMES_LIMIT])
+    shown = ", ".join(sorted(hosts)[:NAMES_LIMIT])
     return shown if len(hosts) <= NAMES_LIMIT else f"{shown} and {len(hosts) - NAMES_LIMIT} more"
