@@ -12,6 +12,11 @@ from ansible_api.errors import AnsibleApiError
 # Command → the module of this package whose `app` it is. Client commands never load the service's libraries.
 COMMANDS = {
     "up": "up",
+    "api": "api",
+    "worker": "worker",
+    "db": "db",
+    "keys": "keys",
+    "webhook-secret": "webhook_secret",
     "submit": "submit",
     "watch": "watch",
     "logs": "logs",

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import IO, NoReturn, Self
 
 from ansible_api.cli.exits import CommandError
-from ansible_api.processes import adopt_orphans, children_of, die_with_parent
+from ansible_api.processes import become_subreaper, children, die_with_parent
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # What a part may use of the time that is left for all, so that those after it still can end in order.
@@ -76,7 +76,7 @@ class Supervisor:
     _pipe: tuple[int, int] = field(default=(-1, -1), init=False)
 
     def __enter__(self) -> Self:
-        adopt_orphans()
+        become_subreaper()
         self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
@@ -174,7 +174,7 @@ class Supervisor:
             env=dict(self.env),
             pass_fds=pass_fds,
             start_new_session=True,  # Ctrl-C on the terminal is for the supervisor alone
-            preexec_fn=lambda: die_with_parent(parent),
+            preexec_fn=lambda: die_with_parent(parent=parent),
         )
 
     def _crashed(self, running: _Running) -> None:
@@ -211,7 +211,7 @@ class Supervisor:
     def _kill_orphans(self) -> None:
         own = self._own()
         # Killing one may bring its children here, so look again until there is none.
-        while strays := [pid for pid in children_of(os.getpid()) if pid not in own]:
+        while strays := [pid for pid in children(os.getpid()) if pid not in own]:
             for pid in strays:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

@@ -1,0 +1,33 @@
+"""The Celery app. API and CLI use it to send by name; only a worker loads the tasks."""
+
+from celery import Celery
+
+from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
+from ansible_api.settings import Settings
+
+
+def create_app(settings: Settings) -> Celery:
+    """The app: celeryconfig.py, and what the settings say."""
+    app = Celery("ansible_api", set_as_current=False)
+    app.config_from_object("celeryconfig")
+    redis = settings.redis_url.get_secret_value()
+    app.conf.update(
+        broker_url=settings.broker_url.get_secret_value() if settings.broker_url else celery_url(redis, BROKER_DB),
+        result_backend=celery_url(redis, RESULT_DB),
+        worker_max_tasks_per_child=settings.child_max_jobs,
+        worker_max_memory_per_child=settings.child_max_memory // 1024,
+    )
+    return app
+
+
+def create_sender(settings: Settings) -> Celery:
+    """The app for a process that answers callers: it waits for the broker no longer than `broker_timeout`."""
+    app = create_app(settings)
+    limits = {"socket_timeout": settings.broker_timeout, "socket_connect_timeout": settings.broker_timeout}
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, **limits, "max_retries": 0}
+    app.conf.update(
+        broker_connection_timeout=settings.broker_timeout,
+        redis_socket_timeout=settings.broker_timeout,
+        redis_socket_connect_timeout=settings.broker_timeout,
+    )
+    return app

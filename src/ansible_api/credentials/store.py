@@ -1,0 +1,85 @@
+"""SQL of credentials: sealed on the way in, opened only by `resolve`."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ansible_api.credentials.cipher import Cipher, Sealed
+from ansible_api.credentials.model import Credential, Kind
+from ansible_api.credentials.schemas import NewCredential, revealed
+from ansible_api.db import new_id, now_plus
+from ansible_api.errors import Conflict, NotFound
+
+
+def create(session: Session, cipher: Cipher, team: str, new: NewCredential) -> Credential:
+    """Store a new credential; Conflict when the name is taken."""
+    if session.get(Credential, (team, new.name)) is not None:
+        raise Conflict(f"there is a credential {new.name!r}: delete it first, or choose another name")
+    credential_id = new_id("cred")
+    sealed = cipher.seal(json.dumps(revealed(new.fields)).encode(), _context(team, credential_id))
+    row = Credential(
+        team=team,
+        name=new.name,
+        id=credential_id,
+        kind=new.fields.kind,
+        sealed=sealed.ciphertext,
+        wrapped_key=sealed.wrapped_key,
+        key_version=sealed.key_version,
+        created_at=now_plus(),
+        updated_at=now_plus(),
+    )
+    session.add(row)
+    session.flush()
+    session.refresh(row)
+    return row
+
+
+def list_credentials(session: Session, team: str) -> Sequence[Credential]:
+    return session.scalars(select(Credential).where(Credential.team == team).order_by(Credential.name)).all()
+
+
+def remove(session: Session, team: str, name: str) -> None:
+    row = session.get(Credential, (team, name))
+    if row is None:
+        raise NotFound("no such credential")
+    session.execute(delete(Credential).where(Credential.team == team, Credential.name == name))
+
+
+def kinds(session: Session, team: str, names: Sequence[str]) -> dict[str, Kind]:
+    """Name → kind of those that exist."""
+    if not names:
+        return {}
+    rows = session.execute(
+        select(Credential.name, Credential.kind).where(Credential.team == team, Credential.name.in_(names))
+    )
+    return {name: Kind(kind) for name, kind in rows}
+
+
+def open_fields(session: Session, cipher: Cipher, team: str, name: str) -> dict[str, Any] | None:
+    """The fields of a credential in clear; None when there is none of that name."""
+    row = session.get(Credential, (team, name))
+    if row is None:
+        return None
+    fields: dict[str, Any] = json.loads(cipher.open(_sealed(row), _context(team, row.id)))
+    return fields
+
+
+def check_master_key(session: Session, cipher: Cipher) -> None:
+    """Open one credential of every key version; StartupError when the master key does not fit."""
+    for version in session.scalars(select(Credential.key_version).distinct()):
+        row = session.scalars(select(Credential).where(Credential.key_version == version).limit(1)).one()
+        cipher.open(_sealed(row), _context(row.team, row.id))
+
+
+def _sealed(row: Credential) -> Sealed:
+    return Sealed(row.sealed, row.wrapped_key, row.key_version)
+
+
+def _context(team: str, credential_id: str) -> tuple[str, ...]:
+    return team, credential_id, "fields"
+
+
+__all__ = ["Kind", "check_master_key", "create", "kinds", "list_credentials", "open_fields", "remove"]

@@ -1,0 +1,49 @@
+"""One attempt to deliver a webhook: sign, post, decide what follows."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from pydantic import SecretStr
+
+from ansible_api.deliveries.signing import signed_headers
+from ansible_api.deliveries.store import Decision
+from ansible_api.egress import Answer, Policy, post
+from ansible_api.errors import AnsibleApiError
+
+GONE = 410
+LONGEST_RETRY_AFTER = 24 * 3600.0
+
+
+def attempt(
+    url: str, message_id: str, body: str, signing_secrets: Sequence[SecretStr], *, policy: Policy, timeout: float
+) -> Answer | AnsibleApiError:
+    """Post the signed body once; an error is an answer too."""
+    headers = signed_headers(message_id, datetime.now(UTC), body, signing_secrets)
+    try:
+        return post(url, content=body.encode(), headers=headers, timeout=timeout, policy=policy)
+    except AnsibleApiError as error:
+        return error
+
+
+def decide(answer: Answer | AnsibleApiError, number: int, schedule: Sequence[float], jitter: float) -> Decision:
+    """What follows attempt `number` (1, 2, …): 2xx delivers, 410 stops, anything else follows the schedule."""
+    if isinstance(answer, Answer) and 200 <= answer.status < 300:
+        return Decision("delivered")
+    if (isinstance(answer, Answer) and answer.status == GONE) or number >= len(schedule):
+        return Decision("failed")
+    pause = schedule[number] * (1 + jitter * secrets.randbelow(1000) / 1000)
+    return Decision("pending", max(pause, _retry_after(answer)))
+
+
+def _retry_after(answer: Answer | AnsibleApiError) -> float:
+    """Seconds that the receiver asks for (RFC 9110, 10.2.3), capped."""
+    text = answer.headers.get("retry-after", "") if isinstance(answer, Answer) else ""
+    if text.isdigit():
+        return min(float(text), LONGEST_RETRY_AFTER)
+    try:
+        wait = parsedate_to_datetime(text) - datetime.now(UTC)
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(wait / timedelta(seconds=1), 0.0), LONGEST_RETRY_AFTER)

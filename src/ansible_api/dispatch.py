@@ -1,0 +1,76 @@
+"""The only module that sends messages: by task name, ids only, so that the API never loads task code.
+
+A message is a hint. Losing one costs time, repeating one costs nothing: the rows decide.
+"""
+
+from typing import Any, Protocol
+
+from celery import Celery, chord
+from kombu.exceptions import ChannelError, OperationalError
+
+from ansible_api.errors import Unavailable
+from ansible_api.routing import Queue, TaskName, broker_priority
+
+PRODUCTS = ("log", "events")
+
+
+class JobQueue(Protocol):
+    """What API, tasks and upkeep need of a queue; every call raises Unavailable when the broker is away."""
+
+    def enqueue(self, job_id: str, *, attempt: int, queue: Queue, priority: int) -> None:
+        """Tell the workers of a queue that a job waits."""
+
+    def close(self, job_id: str, *, attempt: int) -> None:
+        """Have an ended job's products uploaded, then the job closed."""
+
+    def deliver(self, delivery_id: str) -> None:
+        """Have a webhook sent."""
+
+    def depth(self, queue: Queue) -> int:
+        """Messages that wait in a queue."""
+
+
+class CeleryQueue:
+    """The queue that Celery is."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def enqueue(self, job_id: str, *, attempt: int, queue: Queue, priority: int) -> None:
+        # Celery, logs, traces and API speak of the same thing: the task's id is the job's id with the attempt.
+        self._send(
+            TaskName.RUN_JOB, job_id, task_id=f"{job_id}.{attempt}", queue=queue, priority=self._priority(priority)
+        )
+
+    def close(self, job_id: str, *, attempt: int) -> None:
+        header = [self._signature(TaskName.UPLOAD, job_id, attempt, product) for product in PRODUCTS]
+        body = self._signature(TaskName.CLOSE_JOB, job_id, attempt)
+        self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
+
+    def deliver(self, delivery_id: str) -> None:
+        self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY)
+
+    def depth(self, queue: Queue) -> int:
+        return int(self._guarded(lambda: self._depth(queue)))
+
+    def _depth(self, queue: Queue) -> int:
+        with self._app.connection_for_read() as connection:
+            try:
+                return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+            except ChannelError:  # Redis knows no empty queue
+                return 0
+
+    def _priority(self, priority: int) -> int:
+        return broker_priority(priority, transport=str(self._app.conf.broker_url))
+
+    def _signature(self, name: TaskName, *args: object) -> Any:
+        return self._app.signature(name, args=args, queue=Queue.DELIVERY)
+
+    def _send(self, name: TaskName, *args: object, **options: Any) -> None:
+        self._guarded(lambda: self._app.send_task(name, args=args, retry=False, **options))
+
+    def _guarded(self, send: Any) -> Any:
+        try:
+            return send()
+        except (OperationalError, OSError) as error:
+            raise Unavailable(f"the broker is away: {type(error).__name__}") from error

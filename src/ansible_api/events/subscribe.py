@@ -1,0 +1,108 @@
+"""The reader's side of events: what is there so far, and what comes next."""
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+import redis
+import redis.asyncio
+
+from ansible_api.errors import NotFound, Unavailable
+from ansible_api.events import keys
+from ansible_api.events.types import Event
+from ansible_api.objects import ObjectStore
+
+PAGE = 500
+BLOCK_MS = 1000
+
+
+class EventReader:
+    """Reads the events of one attempt from wherever they are: stored file, segments, stream."""
+
+    def __init__(self, client: "redis.asyncio.Redis", store: ObjectStore, job_id: str, attempt: int) -> None:
+        self._redis, self._store = client, store
+        self._job_id, self._attempt = job_id, attempt
+        self._stream = keys.stream(job_id, attempt)
+
+    async def history(self, after: int = 0) -> AsyncIterator[Event]:
+        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away."""
+        while True:
+            batch = await self._hot(after)
+            # The stream keeps its last event when others move away: one that holds `after` or its successor is whole.
+            if batch and batch[0].seq <= after + 1:
+                fresh = [event for event in batch if event.seq > after]
+                for event in fresh:
+                    yield event
+            else:
+                fresh = []
+                async for event in self._stored(after):
+                    fresh = [event]
+                    yield event
+            if not fresh:
+                return
+            after = fresh[-1].seq
+
+    async def follow(self, after: int = 0) -> AsyncIterator[Event | None]:
+        """Events after `after`, for ever; None whenever it is time to look whether the job has ended."""
+        while True:
+            async for event in self.history(after):
+                after = event.seq
+                yield event
+            yield None
+            await self._wait(after)
+
+    async def _wait(self, after: int) -> None:
+        """Return when there may be more, after a second at the most."""
+        try:
+            await self._redis.xread({self._stream: f"{after}-1"}, block=BLOCK_MS, count=1)
+        except redis.RedisError as error:
+            raise _away(error) from error
+
+    async def _hot(self, after: int) -> list[Event]:
+        try:
+            entries = await self._redis.xrange(self._stream, min=f"{after}-0", count=PAGE)
+        except redis.RedisError as error:
+            raise _away(error) from error
+        found = [fields.get(keys.EVENT_FIELD) for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)]
+        return [Event.from_json(line) for line in found if line is not None]
+
+    async def _stored(self, after: int) -> AsyncIterator[Event]:
+        try:
+            async for event in self._lines(keys.events_object(self._job_id, self._attempt), after):
+                yield event
+        except NotFound:
+            prefix = keys.segments(self._job_id, self._attempt)
+            names = [name async for name in self._store.keys(prefix)]
+            for name in _needed(sorted(names), after):
+                async for event in self._lines(name, after):
+                    after = event.seq
+                    yield event
+
+    async def _lines(self, name: str, after: int) -> AsyncIterator[Event]:
+        rest = b""
+        async for chunk in self._store.get(name):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                event = Event.from_json(line)
+                if event.seq > after:
+                    yield event
+
+
+def _needed(names: list[str], after: int) -> list[str]:
+    """The segments that hold something after `after`: a segment ends where the next one begins."""
+    starts = [int(name.rpartition("/")[2].removesuffix(".ndjson")) for name in names]
+    return [
+        name
+        for name, following in zip(names, [*starts[1:], None], strict=True)
+        if following is None or following > after + 1
+    ]
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"live events are away ({type(error).__name__}); try again shortly", headers={"Retry-After": "5"}
+    )
+
+
+def text_of(event: Event) -> str:
+    """What an event adds to the text log."""
+    return event.stdout + "\n" if event.stdout else ""

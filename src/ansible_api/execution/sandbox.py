@@ -1,0 +1,238 @@
+"""What keeps a play apart from its worker: bubblewrap where it works, else a process tree that is killed whole.
+
+The seam for other launchers: `wrap` gets a Command and the places it may see, and gives the argv to start; a Play is
+what can then be told to end and killed whole. Every launcher starts the play below a guardian (guardian.py).
+
+The guardian, and with it the play, dies with the *thread* that started it: start a play from the thread that waits
+for it.
+"""
+
+import functools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ansible_api import processes
+from ansible_api.errors import StartupError
+from ansible_api.execution.workspace import MARKER, Workspace, kill_marked, write_private
+from ansible_api.settings import Isolation
+
+PROBE_TIMEOUT = 10.0
+LONGEST_SHUTDOWN = 5.0  # what the guardian may take beyond the grace before the worker kills by itself
+
+# What programs need to resolve names, check certificates and speak ssh; no accounts' secrets, no host keys, no
+# configuration of services.
+ETC = (
+    *("passwd", "group", "nsswitch.conf", "hosts", "host.conf", "hostname", "resolv.conf", "gai.conf"),
+    *("services", "protocols", "localtime", "timezone", "mime.types", "alternatives", "os-release"),
+    *("debian_version", "redhat-release", "lsb-release", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"),
+    *("ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ca-certificates.conf", "crypto-policies"),
+    *("pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf"),
+    *("ssh/ssh_config", "ssh/ssh_config.d", "ssh/ssh_known_hosts", "krb5.conf", "krb5.conf.d"),
+)
+PROC_READ_ONLY = ("sys", "sysrq-trigger", "fs", "irq", "bus", "acpi", "scsi")
+PROC_HIDDEN = ("kcore", "keys", "timer_list", "sched_debug")
+SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+# Of root's powers only those over the play's own files and processes: no mounts, devices, tracing or raw sockets.
+CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a play finds its private directories, as it sees them."""
+
+    home: Path
+    tmp: Path
+    sockets: Path  # a short path: unix sockets allow 108 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to start in the project's directory, with exactly this environment."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+class Sandbox(Protocol):
+    """One way to keep a play apart."""
+
+    layers: int  # processes between the guardian's child and the play
+
+    def describe(self) -> str:
+        """One line for the log at start."""
+
+    def places(self, room: Workspace) -> Places:
+        """The play's private directories."""
+
+    def wrap(self, command: Command, room: Workspace) -> list[str]:
+        """The argv that starts the command in this sandbox."""
+
+
+class Bubblewrap:
+    """Own PID, IPC, UTS and mount namespaces; sees its workspace, the interpreter and the system's programs."""
+
+    layers = 2  # bwrap, and its process 1 within
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def describe(self) -> str:
+        return f"bubblewrap ({self._program})"
+
+    def places(self, room: Workspace) -> Places:
+        private = Path("/tmp")  # noqa: S108  a tmpfs of the play's own
+        return Places(private / "home", private, private / "cp")
+
+    def wrap(self, command: Command, room: Workspace) -> list[str]:
+        places = self.places(room)
+        return [
+            *self.base(),
+            *("--dir", str(places.home), "--dir", str(places.sockets)),
+            *_binds("--bind", (room.project, room.artifacts, room.events)),
+            *_binds("--ro-bind", (room.inventory, room.secrets)),
+            *("--ro-bind", str(_accounts(room, places.home)), "/etc/passwd"),
+            *("--remount-ro", "/", "--chdir", str(room.project), "--clearenv"),
+            *(part for item in command.environment.items() for part in ("--setenv", *item)),
+            *("--", *command.argv),
+        ]
+
+    def base(self) -> list[str]:
+        """Everything but the job's own parts; also what the probe runs."""
+        return [
+            self._program,
+            *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"),
+            *_privileges(),
+            *("--perms", "0755", "--dir", "/etc"),  # or others than root could not enter it
+            *_system(),
+            *("--proc", "/proc", *_sealed_proc(), "--dev", "/dev"),
+            *(part for path in ("/tmp", "/run", "/var/tmp") for part in ("--perms", "1777", "--tmpfs", path)),  # noqa: S108
+            *_binds("--ro-bind", interpreter_paths()),
+        ]
+
+
+class NoSandbox:
+    """No boundary: only the environment is the play's own, and its processes are held together by the guardian."""
+
+    layers = 0
+
+    def describe(self) -> str:
+        return "none: plays see this worker's files and processes; keep one worker per trust boundary"
+
+    def places(self, room: Workspace) -> Places:
+        return Places(room.home, room.tmp, room.secrets / "cp")
+
+    def wrap(self, command: Command, room: Workspace) -> list[str]:
+        return list(command.argv)
+
+
+@dataclass(slots=True)
+class Play:
+    """The processes of one play."""
+
+    marker: str
+    sandbox: Sandbox
+    grace: float
+
+    def argv(self, command: Command, room: Workspace) -> list[str]:
+        """The guardian and what it guards; to be started by this thread."""
+        guardian = [sys.executable, "-I", "-m", "ansible_api.execution.guardian"]
+        numbers = [os.getpid(), self.grace, self.sandbox.layers]
+        return [*guardian, *map(str, numbers), *self.sandbox.wrap(command, room)]
+
+    def terminate(self) -> None:
+        """Ask the play to end; its guardian kills what still lives after the grace."""
+        for pid in self._guardians():
+            processes.send(pid, signal.SIGTERM)
+
+    def kill(self) -> bool:
+        """End every process of the play now; False when one could not be killed."""
+        return kill_marked(self.marker)
+
+    def _guardians(self) -> Iterator[int]:
+        """The one process with the marker that this worker started itself."""
+        pids = processes.marked(MARKER, self.marker)
+        return (pid for pid in pids if processes.parent(pid) == os.getpid())
+
+
+@functools.cache
+def choose(isolation: Isolation) -> Sandbox:
+    """The sandbox for this worker; StartupError when the one that was asked for does not work here."""
+    if isolation is Isolation.NONE:
+        return NoSandbox()
+    program = shutil.which("bwrap")
+    trouble = _probe(Bubblewrap(program)) if program else "there is no bwrap on PATH"
+    if program and not trouble:
+        return Bubblewrap(program)
+    if isolation is Isolation.AUTO:
+        return NoSandbox()
+    raise StartupError(f"bubblewrap does not work here: {trouble}; install it, allow namespaces, or set isolation none")
+
+
+def interpreter_paths() -> list[Path]:
+    """Where Python and Ansible live, unless the system's directories hold them."""
+    prefixes = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent.parent}
+    paths = prefixes | {path.resolve() for path in prefixes}
+    return sorted(path for path in paths if not path.is_relative_to("/usr") and path != Path("/"))
+
+
+def _probe(sandbox: Bubblewrap) -> str | None:
+    """What is wrong with bubblewrap here."""
+    try:
+        done = subprocess.run(
+            [*sandbox.base(), "--remount-ro", "/", "--", sys.executable, "-I", "-c", ""],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_TIMEOUT,
+            env={},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if done.returncode == 0 else done.stderr.strip()[:300] or f"exit code {done.returncode}"
+
+
+def _sealed_proc() -> list[str]:
+    """bwrap 0.8 leaves /proc/sys writable for uid 0, in a user namespace too: one write there owns the machine."""
+    sealed = [path for name in PROC_READ_ONLY if (path := Path("/proc", name)).exists()]
+    hidden = [path for name in PROC_HIDDEN if (path := Path("/proc", name)).exists()]
+    return [*_binds("--ro-bind", sealed), *(part for path in hidden for part in ("--ro-bind", os.devnull, str(path)))]
+
+
+def _accounts(room: Workspace, home: Path) -> Path:
+    """The system's accounts, ours with the private home: ssh and Ansible look there, not at HOME."""
+    uid = os.geteuid()
+    name = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == uid), "ansible")
+    others = [entry for entry in pwd.getpwall() if entry.pw_uid != uid and entry.pw_name != name]
+    lines = [f"{name}:x:{uid}:{os.getegid()}::{home}:/bin/sh"]
+    lines += [f"{entry.pw_name}:x:{entry.pw_uid}:{entry.pw_gid}::{entry.pw_dir}:{entry.pw_shell}" for entry in others]
+    return write_private(room.control / "passwd", "\n".join(lines) + "\n")
+
+
+def _privileges() -> list[str]:
+    if os.geteuid() != 0:
+        return ["--unshare-user"]
+    return ["--cap-drop", "ALL", *(part for name in CAPABILITIES for part in ("--cap-add", name))]
+
+
+def _system() -> list[str]:
+    links, directories = [], [Path("/usr")]
+    for path in (Path("/", name) for name in SYSTEM):
+        if path.is_symlink():
+            links += ["--symlink", os.readlink(path), str(path)]  # noqa: PTH115
+        elif path.is_dir():
+            directories.append(path)
+    etc = [path for name in ETC if (path := Path("/etc", name)).exists()]
+    return [*_binds("--ro-bind", directories), *links, *_binds("--ro-bind", etc)]
+
+
+def _binds(option: str, paths: Sequence[Path]) -> list[str]:
+    return [part for path in paths for part in (option, str(path), str(path))]

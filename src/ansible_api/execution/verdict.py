@@ -1,0 +1,105 @@
+"""What became of a play, from its events, its exit code and the reason it was stopped."""
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from ansible_api.events.types import Event
+from ansible_api.jobs.state import Status
+
+MESSAGE_LIMIT = 1000
+NAMES_LIMIT = 5
+TAIL = 200  # lines kept to find Ansible's own words in
+PARSER_ERROR = 4  # ansible-core's exit code
+_SPEECH = ("verbose", "error", "warning", "system_warning", "deprecated")
+_ERROR = re.compile(r"(\[ERROR\]:|ERROR!|ansible-playbook: error:) *")
+_COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# Ansible's own words, as of core 2.19.
+_NO_HOSTS = "leaves us with no hosts to target"
+_WRONG_VAULT = ("Decryption failed", "no vault secrets were found that could decrypt")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended; `message` is short, for people, and holds no secret."""
+
+    status: Status
+    return_code: int | None = None
+    error_code: str | None = None
+    message: str | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the events of a play have told so far."""
+
+    began: bool = False
+    failed: dict[str, None] = field(default_factory=dict)
+    unreachable: dict[str, None] = field(default_factory=dict)
+    speech: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+
+    def take(self, event: Event) -> None:
+        """Remember what the outcome will need."""
+        if event.type == "playbook_on_play_start":
+            self.began = True
+        elif event.type == "runner_on_unreachable" and event.host:
+            self.unreachable[event.host] = None
+        elif event.type == "playbook_on_stats":
+            # The last word: a failure may have been ignored or rescued.
+            self.failed = dict.fromkeys(event.result.get("failures") or ())
+            self.unreachable = dict.fromkeys(event.result.get("dark") or ())
+        elif event.type == "runner_on_failed" and event.host and not event.result.get("ignore_errors"):
+            self.failed[event.host] = None
+        elif event.type in _SPEECH:
+            self.speech.extend(_COLOR.sub("", event.stdout)[:4096].splitlines())
+
+    @property
+    def error_text(self) -> str:
+        """Ansible's last error in its own words, without a traceback."""
+        lines = list(self.speech)
+        starts = [index for index, line in enumerate(lines) if _ERROR.match(line)]
+        if not starts:
+            return "\n".join(lines[-5:]).strip()[:MESSAGE_LIMIT]
+        lines[starts[-1]] = _ERROR.sub("", lines[starts[-1]], count=1)
+        text = "\n".join(lines[starts[-1] :]).partition("Traceback (most recent call last)")[0]
+        return text.strip()[:MESSAGE_LIMIT]
+
+
+def judge(return_code: int | None, tally: Tally) -> Outcome:
+    """The outcome of a play that ended by itself."""
+    if return_code == 0:
+        return Outcome(Status.SUCCESSFUL, 0)
+    if tally.began:
+        return Outcome(Status.FAILED, return_code, None, _failure(return_code, tally))
+    code = _refusal(return_code, tally.error_text)
+    message = tally.error_text or f"ansible-playbook ended with exit code {return_code}"
+    return Outcome(Status.ERROR, return_code, code, message)
+
+
+def _refusal(return_code: int | None, text: str) -> str:
+    if text.startswith("bwrap: "):
+        return "sandbox_failed"
+    flat = " ".join(text.split())
+    if _NO_HOSTS in flat:
+        return "limit_matches_nothing"
+    if any(words in flat for words in _WRONG_VAULT):
+        return "vault_password_wrong"
+    return "playbook_syntax_error" if return_code == PARSER_ERROR else "ansible_refused"
+
+
+def _failure(return_code: int | None, tally: Tally) -> str:
+    parts = [
+        f"{word}: {_names(hosts)}"
+        for word, hosts in (("failed", tally.failed), ("unreachable", tally.unreachable))
+        if hosts
+    ]
+    if parts:
+        return "; ".join(parts)[:MESSAGE_LIMIT]
+    if return_code is not None and return_code > 128:
+        return f"ansible-playbook was ended by signal {return_code - 128}"
+    return tally.error_text or f"ansible-playbook ended with exit code {return_code}"
+
+
+def _names(hosts: dict[str, None]) -> str:
+    shown = ", ".join(list(hosts)[:NAMES_LIMIT])
+    return shown if len(hosts) <= NAMES_LIMIT else f"{shown} and {len(hosts) - NAMES_LIMIT} more"

@@ -1,0 +1,102 @@
+"""The tables of jobs."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ansible_api.db import Base, UtcDateTime
+from ansible_api.jobs.state import Phase, Status
+
+
+class Job(Base):
+    """One job: what was asked, where it stands, who works on it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(None, "team", "id"),
+        Index(None, "team", "status", "id"),
+        Index(None, "status", "lease_until"),
+        Index(None, "status", "republish_at"),
+        Index(None, "closed_at", "finished_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    team: Mapped[str] = mapped_column(String(64))
+    key_id: Mapped[str] = mapped_column(String(40))
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(16), default=Status.QUEUED)
+    phase: Mapped[str] = mapped_column(String(16), default=Phase.QUEUED)
+    queue: Mapped[str] = mapped_column(String(32))
+    priority: Mapped[int] = mapped_column(Integer)
+    route_reason: Mapped[str] = mapped_column(String(255))
+
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    republish_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    republish_count: Mapped[int] = mapped_column(Integer, default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    queued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    play_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # log stored or given up
+
+    commit: Mapped[str | None] = mapped_column(String(64))
+    source_cache: Mapped[str | None] = mapped_column(String(8))
+    timings: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
+    current_play: Mapped[str | None] = mapped_column(String(255))
+    current_task: Mapped[str | None] = mapped_column(String(255))
+    return_code: Mapped[int | None] = mapped_column(Integer)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    log_status: Mapped[str] = mapped_column(String(16), default="pending")
+    trace_parent: Mapped[str | None] = mapped_column(String(64))
+
+
+class IdempotencyKey(Base):
+    """Which job an Idempotency-Key stands for."""
+
+    __tablename__ = "idempotency_keys"
+
+    team: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+
+
+class JobHost(Base):
+    """What happened on one host: Ansible's recap, kept while the play runs."""
+
+    __tablename__ = "job_hosts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255), primary_key=True)
+    ok: Mapped[int] = mapped_column(Integer, default=0)
+    changed: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    unreachable: Mapped[int] = mapped_column(Integer, default=0)
+    skipped: Mapped[int] = mapped_column(Integer, default=0)
+    rescued: Mapped[int] = mapped_column(Integer, default=0)
+    ignored: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class JobObject(Base):
+    """A product of a job in the object store."""
+
+    __tablename__ = "job_objects"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

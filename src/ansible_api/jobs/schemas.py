@@ -1,0 +1,129 @@
+"""What we answer about jobs: GET, lists, webhook payload and the stream's last event are this one shape."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ansible_api.jobs.model import Job, JobHost
+from ansible_api.jobs.state import Phase, Status
+from ansible_api.routing import Queue
+
+
+class Answer(BaseModel):
+    """Times are UTC with `Z`."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Progress(Answer):
+    """Where the play stands; the same fields as in the first draft."""
+
+    current_play: str | None = None
+    current_task: str | None = None
+    hosts_ok: int = 0
+    hosts_failed: int = Field(0, description="failed or unreachable")
+    hosts_pending: int = 0
+
+
+class JobFailure(Answer):
+    """Why a job did not succeed: a stable code, and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class JobView(Answer):
+    """A job as callers see it."""
+
+    id: str
+    status: Status
+    phase: Phase
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    queue: Queue
+    priority: int
+    route_reason: str = Field(description="why the job waits in this queue")
+    attempt: int
+    next_attempt_at: datetime | None
+    last_error: str | None = Field(description="what ended the attempt before, when there was one")
+    source: dict[str, Any] = Field(description="what was asked for, with the resolved `commit`")
+    options: dict[str, Any]
+    progress: Progress
+    timings: dict[str, float] = Field(description="seconds spent in each phase")
+    return_code: int | None = Field(description="of ansible-playbook")
+    error: JobFailure | None
+    log_status: str = Field(description="pending, stored or failed")
+    log_url: str
+
+
+class JobPage(Answer):
+    """One page of jobs, newest first."""
+
+    items: list[JobView]
+    next_cursor: str | None
+
+
+class HostView(Answer):
+    """Ansible's recap of one host."""
+
+    host: str
+    ok: int
+    changed: int
+    failed: int
+    unreachable: int
+    skipped: int
+    rescued: int
+    ignored: int
+
+
+class HostList(Answer):
+    items: list[HostView]
+
+
+def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: str = "") -> JobView:
+    """A row and its host totals (known, ok, bad) as callers see them."""
+    known, good, bad = totals
+    declared = declared_hosts(job)
+    return JobView(
+        id=job.id,
+        status=Status(job.status),
+        phase=Phase(job.phase),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        cancel_requested_at=job.cancel_requested_at,
+        queue=Queue(job.queue),
+        priority=job.priority,
+        route_reason=job.route_reason,
+        attempt=job.attempt,
+        next_attempt_at=job.next_attempt_at,
+        last_error=job.last_error,
+        source={**job.spec["source"], "commit": job.commit, "cache": job.source_cache},
+        options=job.spec["options"],
+        progress=Progress(
+            current_play=job.current_play,
+            current_task=job.current_task,
+            hosts_ok=good,
+            hosts_failed=bad,
+            hosts_pending=max(declared, known) - good - bad if not Status(job.status).terminal else 0,
+        ),
+        timings=job.timings,
+        return_code=job.return_code,
+        error=JobFailure(code=job.error_code, message=job.error_message or "") if job.error_code else None,
+        log_status=job.log_status,
+        log_url=f"{base_url}/api/v1/jobs/{job.id}/logs",
+    )
+
+
+def declared_hosts(job: Job) -> int:
+    """Hosts that an inline inventory names."""
+    inventory = job.spec["inventory"]
+    members = (host for group in inventory.get("groups", {}).values() for host in group)
+    return len({*inventory.get("hosts", []), *members})
+
+
+def host_view(row: JobHost) -> HostView:
+    return HostView.model_validate(row)

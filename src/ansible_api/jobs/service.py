@@ -1,0 +1,177 @@
+"""What callers may do with jobs: submit and cancel."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from ansible_api.credentials import store as credentials
+from ansible_api.db import new_id, now_plus
+from ansible_api.egress import Policy, check_url
+from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, NotSupportedYet
+from ansible_api.jobs import store
+from ansible_api.jobs.model import IdempotencyKey, Job
+from ansible_api.jobs.spec import HashicorpVaultRef, InlineInventory, JobSpec, PlaybookSource, repo_scheme
+from ansible_api.jobs.state import Phase, Status
+from ansible_api.routing import route
+from ansible_api.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A valid request with its caller."""
+
+    team: str
+    key_id: str
+    allowed_queues: tuple[str, ...] | None
+    spec: JobSpec
+    body_sha256: str
+    idempotency_key: str | None = None
+    trace_parent: str | None = None
+
+
+def body_digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> None:
+    """Refuse what this installation does not run; needs no database."""
+    if unsupported := _unsupported(spec):
+        raise NotSupportedYet(errors=unsupported)
+    errors = [*_repo_errors(spec, settings), *_option_errors(spec, settings, allowed_queues)]
+    if errors:
+        raise InvalidRequest(errors=errors)
+
+
+def submit(session: Session, submission: Submission, settings: Settings) -> tuple[Job, bool]:
+    """Write the job; True when it is new, False when its Idempotency-Key had made it before."""
+    if (known := _known(session, submission)) is not None:
+        return known, False
+    _check_credentials(session, submission)
+    job = _row(submission, settings)
+    store.insert(session, job)
+    if submission.idempotency_key is not None:
+        session.add(
+            IdempotencyKey(
+                team=submission.team,
+                key=submission.idempotency_key,
+                body_sha256=submission.body_sha256,
+                job_id=job.id,
+            )
+        )
+        session.flush()
+    return job, True
+
+
+def cancel(session: Session, team: str, job_id: str) -> Job:
+    """End a job that waits, ask a running one to stop; asking twice is asking once, a finished job is a Conflict."""
+    moved = store.cancel_queued(session, team, job_id) or store.request_cancel(session, team, job_id)
+    job = store.get_of_team(session, team, job_id)
+    if not moved and job.status != Status.CANCELED:
+        raise Conflict(f"the job has already ended: {job.status}")
+    return job
+
+
+def _known(session: Session, submission: Submission) -> Job | None:
+    if submission.idempotency_key is None:
+        return None
+    known = store.by_idempotency_key(session, submission.team, submission.idempotency_key)
+    if known is None:
+        return None
+    if known.body_sha256 != submission.body_sha256:
+        raise IdempotencyMismatch
+    return store.get_of_team(session, submission.team, known.job_id)
+
+
+def _row(submission: Submission, settings: Settings) -> Job:
+    spec = submission.spec
+    where = route(spec.workload(settings.default_timeout), long_running_after=settings.long_running_after)
+    return Job(
+        id=new_id("job"),
+        team=submission.team,
+        key_id=submission.key_id,
+        spec=spec.as_json(),
+        status=Status.QUEUED,
+        phase=Phase.QUEUED,
+        queue=where.queue,
+        priority=where.priority,
+        route_reason=where.reason,
+        created_at=now_plus(),
+        queued_at=now_plus(),
+        republish_at=now_plus(settings.republish_after),
+        trace_parent=submission.trace_parent,
+    )
+
+
+def _unsupported(spec: JobSpec) -> list[FieldError]:
+    errors = []
+    if not isinstance(spec.source, PlaybookSource):
+        errors.append(FieldError("/source/type", f"{spec.source.type} is not supported yet: use playbook"))
+    if not isinstance(spec.inventory, InlineInventory):
+        errors.append(FieldError("/inventory/type", f"{spec.inventory.type} is not supported yet: use inline"))
+    errors.extend(
+        FieldError(f"/credentials/{name}", "hashicorp_vault is not supported yet: store the credential")
+        for name in ("ssh", "become_password", "vault_password")
+        if isinstance(getattr(spec.credentials, name), HashicorpVaultRef)
+    )
+    if spec.credentials.cloud is not None:
+        errors.append(FieldError("/credentials/cloud", "cloud credentials are not supported yet"))
+    return errors
+
+
+def _repo_errors(spec: JobSpec, settings: Settings) -> list[FieldError]:
+    errors = []
+    for pointer, location in spec.git_locations():
+        scheme = repo_scheme(location.repo)
+        allowed = sorted(settings.repo_schemes | ({"file"} if settings.allow_local_repos else set()))
+        if scheme not in allowed:
+            errors.append(FieldError(f"{pointer}/repo", f"{scheme} is not allowed here: use {', '.join(allowed)}"))
+    return errors
+
+
+def _option_errors(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> list[FieldError]:
+    errors = []
+    if (size := spec.extra_vars_size()) > settings.extra_vars_limit:
+        errors.append(FieldError("/extra_vars", f"{size} bytes as JSON; at most {settings.extra_vars_limit}"))
+    queue = spec.options.queue
+    if queue is not None and queue not in (allowed_queues or ()):
+        errors.append(
+            FieldError("/options/queue", f"this API key may not choose {queue}: leave it out or ask an admin")
+        )
+    if spec.options.callback_url is not None:
+        policy = Policy(allow_private=settings.private_egress, allow_loopback=settings.loopback_egress)
+        try:
+            check_url(str(spec.options.callback_url), policy)
+        except InvalidRequest as error:
+            errors.append(FieldError("/options/callback_url", error.detail))
+    return errors
+
+
+def wanted_credentials(spec: JobSpec) -> Mapping[str, tuple[str, frozenset[credentials.Kind]]]:
+    """JSON Pointer → (credential name, kinds that fit) for every credential that a spec names."""
+    fits = {
+        "/credentials/ssh": (spec.credentials.ssh, {credentials.Kind.SSH_KEY}),
+        "/credentials/become_password": (spec.credentials.become_password, {credentials.Kind.BECOME_PASSWORD}),
+        "/credentials/vault_password": (spec.credentials.vault_password, {credentials.Kind.VAULT_PASSWORD}),
+    }
+    for pointer, location in spec.git_locations():
+        fits[f"{pointer}/git_credential"] = (location.git_credential, {credentials.Kind.GIT, credentials.Kind.SSH_KEY})
+    return {pointer: (name, frozenset(kinds)) for pointer, (name, kinds) in fits.items() if isinstance(name, str)}
+
+
+def _check_credentials(session: Session, submission: Submission) -> None:
+    wanted = wanted_credentials(submission.spec)
+    kinds = credentials.kinds(session, submission.team, [name for name, _ in wanted.values()])
+    errors = []
+    for pointer, (name, fitting) in wanted.items():
+        if name not in kinds:
+            errors.append(
+                FieldError(pointer, f"there is no credential {name!r}: create it with POST /api/v1/credentials")
+            )
+        elif kinds[name] not in fitting:
+            errors.append(
+                FieldError(pointer, f"{name!r} is of kind {kinds[name]}; needed here: {' or '.join(sorted(fitting))}")
+            )
+    if errors:
+        raise InvalidRequest(errors=errors)

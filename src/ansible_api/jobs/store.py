@@ -1,0 +1,306 @@
+"""SQL of jobs. `transition` is the only place that writes a status; every write of a worker is fenced."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, delete, func, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from ansible_api.db import now_plus
+from ansible_api.errors import LeaseLost, NotFound
+from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobObject
+from ansible_api.jobs.state import TERMINAL, Phase, Status, may_move
+
+MAX_REPUBLISH_DOUBLINGS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Which attempt of a job somebody works on: writes of any other attempt change nothing."""
+
+    job_id: str
+    attempt: int
+    owner: str
+
+    def holds(self) -> tuple[ColumnElement[bool], ...]:
+        return Job.id == self.job_id, Job.attempt == self.attempt, Job.lease_owner == self.owner
+
+
+def transition(session: Session, job_id: str, source: Status, target: Status, *guards: Any, **values: Any) -> bool:
+    """Move a job from one status to another in one guarded UPDATE; False: it was not there to be moved."""
+    if not may_move(source, target):
+        raise AssertionError(f"illegal move: {source} to {target}")
+    if target.terminal:
+        values |= {"finished_at": now_plus(), "lease_until": None, "republish_at": None, "next_attempt_at": None}
+    return _update(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
+
+
+def _update(session: Session, *guards: Any, **values: Any) -> int:
+    statement = update(Job).where(*guards).values(**values).execution_options(synchronize_session=False)
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what an UPDATE returns
+    return result.rowcount
+
+
+# Submission
+
+
+def insert(session: Session, job: Job) -> None:
+    session.add(job)
+    session.flush()
+
+
+def by_idempotency_key(session: Session, team: str, key: str) -> IdempotencyKey | None:
+    return session.get(IdempotencyKey, (team, key))
+
+
+# Reading
+
+
+def get(session: Session, job_id: str) -> Job | None:
+    return session.get(Job, job_id, populate_existing=True)
+
+
+def get_of_team(session: Session, team: str, job_id: str) -> Job:
+    """The job, or NotFound when it is absent or another team's."""
+    job = session.scalar(select(Job).where(Job.team == team, Job.id == job_id))
+    if job is None:
+        raise NotFound("no such job")
+    return job
+
+
+def page(
+    session: Session,
+    team: str,
+    *,
+    limit: int,
+    before: str | None,
+    statuses: Sequence[str] = (),
+    queue: str | None = None,
+) -> Sequence[Job]:
+    """The newest jobs of a team, `limit` of them, older than the job `before`: reads only what it returns."""
+    wanted = select(Job).where(Job.team == team).order_by(Job.id.desc()).limit(limit)
+    if before is not None:
+        wanted = wanted.where(Job.id < before)
+    if statuses:
+        wanted = wanted.where(Job.status.in_(statuses))
+    if queue is not None:
+        wanted = wanted.where(Job.queue == queue)
+    return session.scalars(wanted).all()
+
+
+def hosts(session: Session, job_id: str) -> Sequence[JobHost]:
+    return session.scalars(select(JobHost).where(JobHost.job_id == job_id).order_by(JobHost.host)).all()
+
+
+def host_totals(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """Per job: hosts known, hosts with a success, hosts failed or unreachable."""
+    bad = JobHost.failed + JobHost.unreachable > 0
+    rows = session.execute(
+        select(
+            JobHost.job_id,
+            func.count(),
+            func.sum(case((bad, 0), (JobHost.ok > 0, 1), else_=0)),
+            func.sum(case((bad, 1), else_=0)),
+        )
+        .where(JobHost.job_id.in_(job_ids))
+        .group_by(JobHost.job_id)
+    )
+    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+
+def objects(session: Session, job_id: str) -> Sequence[JobObject]:
+    return session.scalars(select(JobObject).where(JobObject.job_id == job_id)).all()
+
+
+# Claim and the fenced writes of a worker
+
+
+def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None:
+    """Take a queued job for `owner`; None: somebody else has it, or it is not due."""
+    due = Job.next_attempt_at.is_(None) | (Job.next_attempt_at <= now_plus())
+    taken = transition(
+        session,
+        job_id,
+        Status.QUEUED,
+        Status.RUNNING,
+        Job.cancel_requested_at.is_(None),
+        due,
+        attempt=Job.attempt + 1,
+        lease_owner=owner,
+        lease_until=now_plus(lease),
+        started_at=now_plus(),
+        phase=Phase.SOURCE,
+        next_attempt_at=None,
+        republish_at=None,
+    )
+    return get(session, job_id) if taken else None
+
+
+def write_running(session: Session, /, fence: Fence, **values: Any) -> None:
+    """A fenced write to a running job; LeaseLost when it is no longer this attempt's."""
+    if _update(session, *fence.holds(), Job.status == Status.RUNNING, **values) == 0:
+        raise LeaseLost
+
+
+def beat(session: Session, /, fence: Fence, renewed_lease: float | None, **values: Any) -> datetime | None:
+    """Renew the lease and write progress, fenced; returns when cancelling was asked for, if it was."""
+    if renewed_lease is not None:
+        values["lease_until"] = now_plus(renewed_lease)
+    if values:
+        write_running(session, fence, **values)
+    row = session.execute(
+        select(Job.cancel_requested_at).where(*fence.holds(), Job.status == Status.RUNNING)
+    ).one_or_none()
+    if row is None:
+        raise LeaseLost
+    return row[0]
+
+
+def save_hosts(session: Session, fence: Fence, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Write the recap of some hosts, fenced."""
+    if session.scalar(select(func.count()).select_from(Job).where(*fence.holds())) == 0:
+        raise LeaseLost
+    session.execute(delete(JobHost).where(JobHost.job_id == fence.job_id, JobHost.host.in_(list(counts))))
+    session.add_all(JobHost(job_id=fence.job_id, host=host, **numbers) for host, numbers in counts.items())
+
+
+def finish(session: Session, /, fence: Fence, status: Status, **values: Any) -> bool:
+    """End a running job, fenced; False: it was no longer this attempt's."""
+    return transition(session, fence.job_id, Status.RUNNING, status, *fence.holds(), **values)
+
+
+def hand_back(session: Session, fence: Fence, *, pause: float, reason: str | None) -> bool:
+    """Queue a job again that has not begun to play, due after a pause; False: no longer this attempt's."""
+    return _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason)
+
+
+def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: str | None) -> bool:
+    due = now_plus(pause)
+    return transition(
+        session,
+        job_id,
+        Status.RUNNING,
+        Status.QUEUED,
+        Job.play_started_at.is_(None),
+        *guards,
+        phase=Phase.QUEUED,
+        queued_at=now_plus(),
+        lease_owner=None,
+        lease_until=None,
+        next_attempt_at=due if pause else None,
+        republish_at=due,
+        republish_count=0,
+        last_error=reason,
+    )
+
+
+# Cancelling
+
+
+def cancel_queued(session: Session, team: str, job_id: str) -> bool:
+    """Cancel a job that waits; False: it does not wait."""
+    return transition(
+        session,
+        job_id,
+        Status.QUEUED,
+        Status.CANCELED,
+        Job.team == team,
+        cancel_requested_at=now_plus(),
+        phase=Phase.FINISHING,
+    )
+
+
+def request_cancel(session: Session, team: str, job_id: str) -> bool:
+    """Ask the worker of a running job to stop; False: it does not run. The first time of asking stays."""
+    guards = (Job.team == team, Job.id == job_id, Job.status == Status.RUNNING)
+    return _update(session, *guards, cancel_requested_at=func.coalesce(Job.cancel_requested_at, now_plus())) == 1
+
+
+# Upkeep
+
+
+def expired(session: Session, limit: int = 100) -> Sequence[Job]:
+    """Running jobs whose lease has ended."""
+    return session.scalars(
+        select(Job).where(Job.status == Status.RUNNING, Job.lease_until < now_plus()).limit(limit)
+    ).all()
+
+
+def end_expired(session: Session, job: Job, *, max_attempts: int) -> Status | None:
+    """What becomes of a job whose worker vanished; None: it was not so any more.
+
+    Before the play it waits again, a bounded number of times; after its start nobody knows what it did: lost.
+    """
+    same = (Job.attempt == job.attempt, Job.lease_until < now_plus())
+    if job.play_started_at is not None:
+        return _give_up(session, job, Status.LOST, "worker_lost", "the worker vanished while the play ran", same)
+    if job.cancel_requested_at is not None:
+        return _give_up(session, job, Status.CANCELED, None, None, same)
+    if job.attempt >= max_attempts:
+        message = f"the worker vanished before the play began, {job.attempt} times"
+        return _give_up(session, job, Status.ERROR, "worker_lost", message, same)
+    back = _requeue(session, job.id, *same, pause=0, reason="the worker vanished before the play began")
+    return Status.QUEUED if back else None
+
+
+def _give_up(
+    session: Session, job: Job, status: Status, code: str | None, message: str | None, guards: tuple[Any, ...]
+) -> Status | None:
+    ended = transition(session, job.id, Status.RUNNING, status, *guards, error_code=code, error_message=message)
+    return status if ended else None
+
+
+def expire_lease_of(session: Session, job_id: str, owner_prefix: str) -> None:
+    """End the lease of a job now, when the process that held it is known to be dead."""
+    _update(
+        session,
+        Job.id == job_id,
+        Job.status == Status.RUNNING,
+        Job.lease_owner.startswith(owner_prefix, autoescape=True),
+        lease_until=now_plus(-1),
+    )
+
+
+def waiting_unpublished(session: Session, limit: int) -> Sequence[Job]:
+    """Queued jobs that nobody has claimed for too long: their message may be lost."""
+    wanted = select(Job).where(Job.status == Status.QUEUED, Job.republish_at <= now_plus())
+    return session.scalars(wanted.order_by(Job.republish_at).limit(limit)).all()
+
+
+def mark_republished(session: Session, job: Job, first_pause: float) -> bool:
+    """Take the right to publish a waiting job again; pauses double. False: another upkeep was first."""
+    pause = first_pause * 2 ** min(job.republish_count + 1, MAX_REPUBLISH_DOUBLINGS)
+    guards = (Job.id == job.id, Job.status == Status.QUEUED, Job.republish_count == job.republish_count)
+    return _update(session, *guards, republish_at=now_plus(pause), republish_count=Job.republish_count + 1) == 1
+
+
+def count_waiting(session: Session, queue: str) -> int:
+    return (
+        session.scalar(select(func.count()).select_from(Job).where(Job.status == Status.QUEUED, Job.queue == queue))
+        or 0
+    )
+
+
+def unclosed(session: Session, older_than: float, limit: int = 100) -> Sequence[Job]:
+    """Ended jobs whose log nobody has closed for so many seconds."""
+    wanted = select(Job).where(
+        Job.closed_at.is_(None), Job.finished_at < now_plus(-older_than), Job.status.in_(TERMINAL)
+    )
+    return session.scalars(wanted.limit(limit)).all()
+
+
+# Closing
+
+
+def close(session: Session, job_id: str, attempt: int, *, log_status: str, products: Sequence[JobObject]) -> bool:
+    """Record the stored products of an ended job; False: that was done before."""
+    guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), Job.closed_at.is_(None))
+    if _update(session, *guards, closed_at=now_plus(), log_status=log_status) == 0:
+        return False
+    for product in products:
+        session.merge(product)
+    return True

@@ -1,0 +1,22 @@
+"""The index of every table, for Alembic."""
+
+from ansible_api.credentials.model import Credential
+from ansible_api.db import Base
+from ansible_api.deliveries.model import Delivery, DeliveryAttempt, WebhookSecret
+from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobObject
+from ansible_api.keys.model import ApiKey
+
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Credential",
+    "Delivery",
+    "DeliveryAttempt",
+    "IdempotencyKey",
+    "Job",
+    "JobHost",
+    "JobObject",
+    "WebhookSecret",
+]
+
+metadata = Base.metadata

@@ -1,0 +1,42 @@
+"""Connections to Redis: one address in the settings, three numbered databases behind it."""
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+import redis.asyncio
+
+from ansible_api.errors import StartupError
+
+BROKER_DB, RESULT_DB, EVENT_DB = 0, 1, 2
+
+# A dead or hung server costs a bounded wait, everywhere.
+TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 2.0, "socket_timeout": 5.0, "health_check_interval": 30}
+
+
+def client(url: str) -> "redis.Redis":
+    """Synchronous client of the events database."""
+    return redis.Redis.from_url(with_db(url, EVENT_DB), **TIMEOUTS)
+
+
+def async_client(url: str) -> "redis.asyncio.Redis":
+    """Asynchronous client of the events database."""
+    return redis.asyncio.Redis.from_url(with_db(url, EVENT_DB), **TIMEOUTS)
+
+
+def with_db(url: str, db: int) -> str:
+    """The address of a numbered database in redis-py's form."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return urlunsplit(parts._replace(query=f"db={db}"))
+    if parts.scheme in ("redis", "rediss"):
+        return urlunsplit(parts._replace(path=f"/{db}"))
+    raise StartupError("ANSIBLE_API_REDIS_URL: use redis://host:port, rediss://host:port or unix:///path")
+
+
+def celery_url(url: str, db: int) -> str:
+    """The address of a numbered database in Celery's form."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"redis+socket://{parts.path}?virtual_host={db}"
+    return with_db(url, db)

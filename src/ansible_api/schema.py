@@ -1,0 +1,56 @@
+"""The database's schema: bring it up to date, or refuse to work on an old one."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from ansible_api.db import Database
+from ansible_api.errors import StartupError
+
+
+def upgrade(database_url: str) -> str:
+    """Apply every missing migration; returns the revision that the database is at."""
+    database = Database(database_url)
+    try:
+        with database.engine.connect() as connection:
+            command.upgrade(_config(connection), "head")
+            return _current(connection) or ""
+    finally:
+        database.close()
+
+
+def require_current(engine: Engine) -> None:
+    """StartupError when the schema is not the one that this version was written for."""
+    with engine.connect() as connection:
+        check_current(connection)
+
+
+def check_current(connection: Connection) -> None:
+    """As `require_current`, on an open connection."""
+    current = _current(connection)
+    wanted = ScriptDirectory.from_config(_config(connection)).get_current_head()
+    if current != wanted:
+        found = current or "nothing"
+        raise StartupError(
+            f"the database schema is at {found}, this version needs {wanted}: run `ansible-api db upgrade`"
+        )
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_scripts()))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _scripts() -> Path:
+    packaged = Path(__file__).parent / "migrations"  # in the wheel
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
