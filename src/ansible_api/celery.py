@@ -1,6 +1,7 @@
 """The Celery app. API and CLI use it to send by name; only a worker loads the tasks."""
 
 from celery import Celery
+from kombu import pools
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
 from ansible_api.settings import Settings
@@ -31,3 +32,9 @@ def create_sender(settings: Settings) -> Celery:
         redis_socket_connect_timeout=settings.broker_timeout,
     )
     return app
+
+
+def dispose(app: Celery) -> None:
+    """Close the app's connections to the broker; kombu keeps them per process, not per app."""
+    pools.reset()
+    app.close()

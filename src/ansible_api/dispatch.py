@@ -29,6 +29,9 @@ class JobQueue(Protocol):
     def depth(self, queue: Queue) -> int:
         """Messages that wait in a queue."""
 
+    def check(self) -> None:
+        """Unavailable when the broker does not answer."""
+
 
 class CeleryQueue:
     """The queue that Celery is."""
@@ -39,7 +42,7 @@ class CeleryQueue:
     def enqueue(self, job_id: str, *, attempt: int, queue: Queue, priority: int) -> None:
         # Celery, logs, traces and API speak of the same thing: the task's id is the job's id with the attempt.
         self._send(
-            TaskName.RUN_JOB, job_id, task_id=f"{job_id}.{attempt}", queue=queue, priority=self._priority(priority)
+            TaskName.RUN_JOB, job_id, task_id=f"{job_id}.{attempt}", queue=queue.value, priority=self._priority(priority)
         )
 
     def close(self, job_id: str, *, attempt: int) -> None:
@@ -48,10 +51,18 @@ class CeleryQueue:
         self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
 
     def deliver(self, delivery_id: str) -> None:
-        self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY)
+        self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY.value)
 
     def depth(self, queue: Queue) -> int:
         return int(self._guarded(lambda: self._depth(queue)))
+
+    def check(self) -> None:
+        """Ask the broker whether it is there."""
+        self._guarded(self._greet)
+
+    def _greet(self) -> None:
+        with self._app.connection_for_write() as connection:
+            connection.default_channel.close()
 
     def _depth(self, queue: Queue) -> int:
         with self._app.connection_for_read() as connection:
@@ -64,10 +75,12 @@ class CeleryQueue:
         return broker_priority(priority, transport=str(self._app.conf.broker_url))
 
     def _signature(self, name: TaskName, *args: object) -> Any:
-        return self._app.signature(name, args=args, queue=Queue.DELIVERY)
+        # Celery takes a subclass of str for a task object.
+        return self._app.signature(name.value, args=args, queue=Queue.DELIVERY.value)
 
     def _send(self, name: TaskName, *args: object, **options: Any) -> None:
-        self._guarded(lambda: self._app.send_task(name, args=args, retry=False, **options))
+        # Nobody reads these results: without ignore_result every message would subscribe its sender to one.
+        self._guarded(lambda: self._app.send_task(name.value, args=args, retry=False, ignore_result=True, **options))
 
     def _guarded(self, send: Any) -> Any:
         try:

@@ -9,6 +9,8 @@ AnsibleApiError
 │   ├── MethodNotAllowed       405
 │   ├── Conflict               409  the state of the thing does not allow it
 │   ├── BodyTooLarge           413
+│   ├── UnsupportedMediaType   415
+│   ├── RangeNotSatisfiable    416
 │   ├── InvalidRequest         422  well-formed, but not valid; `errors` has the fields
 │   ├── NotSupportedYet        422  a known form that this version does not run
 │   └── IdempotencyMismatch    422  the same Idempotency-Key with another body
@@ -99,6 +101,18 @@ class BodyTooLarge(UsageError):
     """The body is larger than this service takes."""
 
     code, status, title = "body_too_large", 413, "Body too large"
+
+
+class UnsupportedMediaType(UsageError):
+    """Send JSON: `Content-Type: application/json`."""
+
+    code, status, title = "unsupported_media_type", 415, "Unsupported media type"
+
+
+class RangeNotSatisfiable(UsageError):
+    """The range begins behind the end."""
+
+    code, status, title = "range_not_satisfiable", 416, "Range not satisfiable"
 
 
 class InvalidRequest(UsageError):

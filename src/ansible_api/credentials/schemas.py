@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_ssh_private_key,
 )
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, StringConstraints, model_validator
 
 from ansible_api.credentials.model import Kind
 
@@ -22,9 +22,11 @@ KnownHosts = Annotated[str, StringConstraints(max_length=65_536)]
 
 
 class CredentialModel(BaseModel):
-    """Unknown fields are refused; values never appear in an error."""
+    """A credential to be stored. Unknown fields are refused; values never appear in an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: Name
 
 
 class WithKey(CredentialModel):
@@ -45,7 +47,7 @@ class WithKey(CredentialModel):
             ) from None
 
 
-class SshKeyFields(WithKey):
+class SshKeyCredential(WithKey):
     """A key for SSH: to managed hosts, or to a git server."""
 
     kind: Literal[Kind.SSH_KEY]
@@ -60,21 +62,21 @@ class SshKeyFields(WithKey):
         return self
 
 
-class BecomePasswordFields(CredentialModel):
+class BecomePasswordCredential(CredentialModel):
     """The password that becomes another user on managed hosts."""
 
     kind: Literal[Kind.BECOME_PASSWORD]
     password: Value
 
 
-class VaultPasswordFields(CredentialModel):
+class VaultPasswordCredential(CredentialModel):
     """The password of Ansible Vault."""
 
     kind: Literal[Kind.VAULT_PASSWORD]
     password: Value
 
 
-class GitFields(WithKey):
+class GitCredential(WithKey):
     """What opens a git repository: a private key for ssh, or user and token for https."""
 
     kind: Literal[Kind.GIT]
@@ -93,16 +95,13 @@ class GitFields(WithKey):
         return self
 
 
-CredentialFields = Annotated[
-    SshKeyFields | BecomePasswordFields | VaultPasswordFields | GitFields, Field(discriminator="kind")
-]
+AnyCredential = SshKeyCredential | BecomePasswordCredential | VaultPasswordCredential | GitCredential
 
 
-class NewCredential(CredentialModel):
-    """The request that stores a credential."""
+class NewCredential(RootModel[Annotated[AnyCredential, Field(discriminator="kind")]]):
+    """The request that stores a credential: its name, its kind and the fields of that kind."""
 
-    name: Name
-    fields: CredentialFields
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class CredentialView(BaseModel):
@@ -120,10 +119,10 @@ class CredentialList(BaseModel):
     items: list[CredentialView]
 
 
-def revealed(fields: CredentialModel) -> dict[str, object]:
+def revealed(credential: AnyCredential) -> dict[str, object]:
     """The fields in clear, for sealing only."""
     return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in fields
-        if value is not None
+        for name, value in credential
+        if value is not None and name != "name"
     }

@@ -14,17 +14,18 @@ from ansible_api.db import new_id, now_plus
 from ansible_api.errors import Conflict, NotFound
 
 
-def create(session: Session, cipher: Cipher, team: str, new: NewCredential) -> Credential:
+def create(session: Session, cipher: Cipher, team: str, request: NewCredential) -> Credential:
     """Store a new credential; Conflict when the name is taken."""
+    new = request.root
     if session.get(Credential, (team, new.name)) is not None:
         raise Conflict(f"there is a credential {new.name!r}: delete it first, or choose another name")
     credential_id = new_id("cred")
-    sealed = cipher.seal(json.dumps(revealed(new.fields)).encode(), _context(team, credential_id))
+    sealed = cipher.seal(json.dumps(revealed(new)).encode(), _context(team, credential_id))
     row = Credential(
         team=team,
         name=new.name,
         id=credential_id,
-        kind=new.fields.kind,
+        kind=new.kind,
         sealed=sealed.ciphertext,
         wrapped_key=sealed.wrapped_key,
         key_version=sealed.key_version,

@@ -1,7 +1,7 @@
-"""What callers may do with jobs: submit and cancel."""
+"""What callers may do with jobs: submit, look and cancel."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from ansible_api.egress import Policy, check_url
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, NotSupportedYet
 from ansible_api.jobs import store
 from ansible_api.jobs.model import IdempotencyKey, Job
+from ansible_api.jobs.schemas import JobView, job_view
 from ansible_api.jobs.spec import HashicorpVaultRef, InlineInventory, JobSpec, PlaybookSource, repo_scheme
 from ansible_api.jobs.state import Phase, Status
 from ansible_api.routing import route
@@ -71,6 +72,17 @@ def cancel(session: Session, team: str, job_id: str) -> Job:
     if not moved and job.status != Status.CANCELED:
         raise Conflict(f"the job has already ended: {job.status}")
     return job
+
+
+def view(session: Session, team: str, job_id: str, *, base_url: str = "") -> JobView:
+    """A job as its team sees it; NotFound when it is absent or another team's."""
+    return views(session, [store.get_of_team(session, team, job_id)], base_url=base_url)[0]
+
+
+def views(session: Session, jobs: Sequence[Job], *, base_url: str = "") -> list[JobView]:
+    """Jobs as callers see them, with the totals of their hosts read at once."""
+    totals = store.host_totals(session, [job.id for job in jobs if job.play_started_at is not None])
+    return [job_view(job, totals.get(job.id, (0, 0, 0)), base_url=base_url) for job in jobs]
 
 
 def _known(session: Session, submission: Submission) -> Job | None:

@@ -45,6 +45,15 @@ def _update(session: Session, *guards: Any, **values: Any) -> int:
     return result.rowcount
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job stands, for those who wait: cheap to read again and again."""
+
+    status: Status
+    attempt: int
+    playing: bool
+
+
 # Submission
 
 
@@ -70,6 +79,16 @@ def get_of_team(session: Session, team: str, job_id: str) -> Job:
     if job is None:
         raise NotFound("no such job")
     return job
+
+
+def standing(session: Session, team: str, job_id: str) -> Standing:
+    """Where the job stands; NotFound as `get_of_team`."""
+    row = session.execute(
+        select(Job.status, Job.attempt, Job.play_started_at).where(Job.team == team, Job.id == job_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("no such job")
+    return Standing(Status(row.status), row.attempt, row.play_started_at is not None)
 
 
 def page(
@@ -98,6 +117,8 @@ def hosts(session: Session, job_id: str) -> Sequence[JobHost]:
 
 def host_totals(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """Per job: hosts known, hosts with a success, hosts failed or unreachable."""
+    if not job_ids:
+        return {}
     bad = JobHost.failed + JobHost.unreachable > 0
     rows = session.execute(
         select(
@@ -110,6 +131,11 @@ def host_totals(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int
         .group_by(JobHost.job_id)
     )
     return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+
+def product(session: Session, job: Job, kind: str) -> JobObject | None:
+    """A stored product of the job's last attempt."""
+    return session.get(JobObject, (job.id, job.attempt, kind))
 
 
 def objects(session: Session, job_id: str) -> Sequence[JobObject]:

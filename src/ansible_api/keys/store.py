@@ -69,5 +69,9 @@ def revoke(session: Session, team: str, wanted: str) -> None:
         .where(ApiKey.team == team, ApiKey.id == wanted, ApiKey.revoked_at.is_(None))
         .values(revoked_at=now_plus())
     )
-    if found.rowcount == 0 and session.get(ApiKey, wanted) is None:  # type: ignore[attr-defined]
+    if found.rowcount == 0 and not _exists(session, team, wanted):  # type: ignore[attr-defined]
         raise NotFound("no such API key")
+
+
+def _exists(session: Session, team: str, wanted: str) -> bool:
+    return session.scalar(select(ApiKey.id).where(ApiKey.team == team, ApiKey.id == wanted)) is not None

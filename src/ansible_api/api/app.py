@@ -1,0 +1,73 @@
+"""The composition root of the API: settings in, FastAPI app out; everything is opened in its lifespan."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+from fastapi import FastAPI
+
+from ansible_api import __version__, celery, redis
+from ansible_api.api import credentials, errors, health, jobs, keys, logs, openapi, stream, webhooks
+from ansible_api.api.deps import Parts
+from ansible_api.api.middleware import RequestContext
+from ansible_api.api.publish import Publisher
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.credentials.store import check_master_key
+from ansible_api.db import AsyncDatabase
+from ansible_api.dispatch import CeleryQueue
+from ansible_api.logs import configure_logs
+from ansible_api.objects import open_store
+from ansible_api.schema import check_current
+from ansible_api.settings import Settings, load_settings
+
+SUMMARY = "Runs Ansible for pipelines and other services."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API; it refuses to start (StartupError) on an old schema or with a wrong master key."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.parts = await _open(settings, stack)
+            yield
+
+    app = FastAPI(title="ansible-api", version=__version__, summary=SUMMARY, lifespan=lifespan, redirect_slashes=False)
+    app.state.settings = settings
+    app.add_middleware(RequestContext)
+    errors.install(app)
+    openapi.install(app)
+    for door in (jobs, logs, stream, credentials, keys, webhooks, health):
+        app.include_router(door.router)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """For `uvicorn --factory ansible_api.api.app:from_environment`."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    return create_app(settings)
+
+
+async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
+    cipher = Cipher.from_setting(settings.master_key)
+    db = AsyncDatabase(settings.database_url.get_secret_value())
+    stack.push_async_callback(db.close)
+    async with db.engine.connect() as connection:
+        await connection.run_sync(check_current)
+    await db.read(check_master_key, cipher)
+    events = redis.async_client(settings.redis_url.get_secret_value())
+    stack.push_async_callback(events.aclose)
+    sender = celery.create_sender(settings)
+    stack.callback(celery.dispose, sender)
+    queue = CeleryQueue(sender)
+    return Parts(
+        settings=settings,
+        db=db,
+        redis=events,
+        objects=await stack.enter_async_context(open_store(settings)),
+        cipher=cipher,
+        queue=queue,
+        publisher=Publisher(queue, timeout=settings.broker_timeout),
+        probes=anyio.CapacityLimiter(1),
+    )

@@ -1,0 +1,76 @@
+"""What handlers ask for: the opened parts of the service, and the caller with the role that the call needs."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+import anyio
+import redis.asyncio
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from structlog.contextvars import bind_contextvars
+
+from ansible_api.api.publish import Publisher
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.db import AsyncDatabase
+from ansible_api.dispatch import CeleryQueue
+from ansible_api.errors import Forbidden, Unauthenticated
+from ansible_api.keys import store as keys
+from ansible_api.keys.model import Role
+from ansible_api.objects import ObjectStore
+from ansible_api.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that a process of the API has opened."""
+
+    settings: Settings
+    db: AsyncDatabase
+    redis: "redis.asyncio.Redis"
+    objects: ObjectStore
+    cipher: Cipher
+    queue: CeleryQueue
+    publisher: Publisher
+    probes: anyio.CapacityLimiter  # threads that ask the broker whether it is there
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+Service = Annotated[Parts, Depends(_parts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    key_id: str
+    team: str
+    role: Role
+    queues: tuple[str, ...] | None
+
+
+_bearer = HTTPBearer(auto_error=False, description="an API key: `Authorization: Bearer aak_…`")
+Bearer: TypeAlias = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+def _with_role(needed: Role) -> Callable[[Parts, HTTPAuthorizationCredentials | None], Awaitable[Caller]]:
+    async def caller(service: Service, given: Bearer) -> Caller:
+        if given is None:
+            raise Unauthenticated
+        key = await service.db.read(keys.authenticate, given.credentials)
+        role = Role(key.role)
+        bind_contextvars(key_id=key.id, team=key.team)
+        if not role.includes(needed):
+            raise Forbidden(f"this takes the role {needed}; this API key has the role {role}")
+        return Caller(key.id, key.team, role, tuple(key.queues) if key.queues is not None else None)
+
+    return caller
+
+
+Viewer = Annotated[Caller, Depends(_with_role(Role.VIEWER))]
+Submitter = Annotated[Caller, Depends(_with_role(Role.SUBMITTER))]
+Admin = Annotated[Caller, Depends(_with_role(Role.ADMIN))]

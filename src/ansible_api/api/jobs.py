@@ -1,0 +1,212 @@
+"""Jobs: submit, look, list, cancel."""
+
+import base64
+import binascii
+import re
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from ansible_api.api import PREFIX, examples
+from ansible_api.api.answers import answer, answer_with_etag
+from ansible_api.api.body import RawBody, json_body
+from ansible_api.api.deps import Parts, Service, Submitter, Viewer
+from ansible_api.api.openapi import problems, request_body
+from ansible_api.api.waiting import Wait, until_ended
+from ansible_api.deliveries import store as deliveries
+from ansible_api.deliveries.schemas import DeliveryList, delivery_list
+from ansible_api.errors import FieldError, InvalidRequest
+from ansible_api.jobs import service as jobs
+from ansible_api.jobs import store
+from ansible_api.jobs.schemas import HostList, JobPage, JobView, host_view
+from ansible_api.jobs.service import Submission
+from ansible_api.jobs.spec import JobSpec
+from ansible_api.jobs.state import Status
+from ansible_api.routing import JOB_QUEUES, Queue
+from ansible_api.telemetry import JOBS_SUBMITTED
+
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
+RETRY_AFTER = {"Retry-After": "1"}
+_JOB_ID = re.compile(r"job-[0-9a-z]{23}")
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="makes a repeated request answer with the job that the first one made",
+    ),
+]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobView,
+    openapi_extra=request_body(JobSpec, examples.JOBS),
+    responses={
+        200: {"model": JobView, "description": "The job has ended in time, or its Idempotency-Key had made it before"},
+        202: {"description": "The job waits in its queue", "content": examples.content(examples.JOB_QUEUED)},
+        **problems(400, 401, 403, 413, 415, 422, 503),
+    },
+)
+async def submit(
+    request: Request,
+    caller: Submitter,
+    service: Service,
+    raw: RawBody,
+    spec: Annotated[JobSpec, Depends(json_body(JobSpec))],
+    wait: Wait,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Submit a job. It is kept before this answers, whatever becomes of the broker or the workers."""
+    jobs.check(spec, service.settings, caller.queues)
+    submission = Submission(
+        team=caller.team,
+        key_id=caller.key_id,
+        allowed_queues=caller.queues,
+        spec=spec,
+        body_sha256=jobs.body_digest(raw),
+        idempotency_key=idempotency_key,
+        trace_parent=request.state.trace_parent,
+    )
+    job, is_new = await _accepted(request, service, submission)
+    if is_new:
+        JOBS_SUBMITTED.labels(job.queue).inc()
+        await service.publisher.enqueue(job)
+    if wait.seconds:
+        await until_ended(request, service, caller.team, job.id, wait.seconds)
+        job = await _look(request, service, caller.team, job.id)
+    headers = {"Location": f"{PREFIX}/jobs/{job.id}", **wait.headers}
+    if is_new and not job.status.terminal:
+        return answer(job, 202, headers | RETRY_AFTER)
+    return answer(job, 200, headers)
+
+
+async def _accepted(request: Request, service: Parts, submission: Submission) -> tuple[JobView, bool]:
+    base_url = _base_url(request, service)
+    try:
+        return await service.db.write(_accept, service, submission, base_url)
+    except IntegrityError:
+        if submission.idempotency_key is None:
+            raise
+        # Another request with the same key was faster: now its job is there.
+        return await service.db.write(_accept, service, submission, base_url)
+
+
+def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> tuple[JobView, bool]:
+    job, is_new = jobs.submit(session, submission, service.settings)
+    url = submission.spec.options.callback_url
+    if is_new and url is not None:
+        deliveries.plan(session, service.cipher, team=job.team, job_id=job.id, url=str(url))
+    return jobs.views(session, [job], base_url=base_url)[0], is_new
+
+
+class JobFilter(BaseModel):
+    """Which jobs to list; unknown parameters are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: list[Status] = Field([], description="repeat it for several")
+    queue: Queue | None = Field(None, description=f"one of {', '.join(JOB_QUEUES)}")
+    limit: int = Field(25, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+
+
+@router.get("", response_model=JobPage, responses=problems(401, 403, 422, 503))
+async def list_jobs(
+    request: Request, caller: Viewer, service: Service, wanted: Annotated[JobFilter, Query()]
+) -> Response:
+    """The jobs of your team, newest first."""
+    before = _from_cursor(wanted.cursor)
+    items = await service.db.read(_listed, caller.team, wanted, before, _base_url(request, service))
+    if len(items) <= wanted.limit:
+        return answer(JobPage(items=items, next_cursor=None))
+    cursor = _to_cursor(items[wanted.limit - 1].id)
+    page = JobPage(items=items[: wanted.limit], next_cursor=cursor)
+    return answer(page, headers={"Link": f'<{_next(request, cursor)}>; rel="next"'})
+
+
+def _listed(session: Session, team: str, wanted: JobFilter, before: str | None, base_url: str) -> list[JobView]:
+    """One more than wanted: whether there is a next page."""
+    rows = store.page(session, team, limit=wanted.limit + 1, before=before, statuses=wanted.status, queue=wanted.queue)
+    return jobs.views(session, rows, base_url=base_url)
+
+
+def _next(request: Request, cursor: str) -> str:
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return f"{request.url.path}?{urlencode([*kept, ('cursor', cursor)])}"
+
+
+def _to_cursor(job_id: str) -> str:
+    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
+
+
+def _from_cursor(cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    try:
+        job_id = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        job_id = ""
+    if not _JOB_ID.fullmatch(job_id):
+        raise InvalidRequest(errors=[FieldError("/query/cursor", "not a cursor: take next_cursor of the page before")])
+    return job_id
+
+
+@router.get("/{job_id}", response_model=JobView, responses={304: {}, **problems(401, 403, 404, 422, 503)})
+async def show(request: Request, caller: Viewer, service: Service, job_id: str, wait: Wait) -> Response:
+    """One job; `?wait=N` answers as soon as it has ended."""
+    if wait.seconds:
+        await until_ended(request, service, caller.team, job_id, wait.seconds)
+    shown = answer_with_etag(request, await _look(request, service, caller.team, job_id))
+    shown.headers.update(wait.headers)
+    return shown
+
+
+@router.delete("/{job_id}", status_code=202, response_model=JobView, responses=problems(401, 403, 404, 409, 503))
+@router.post("/{job_id}/cancel", status_code=202, response_model=JobView, responses=problems(401, 403, 404, 409, 503))
+async def cancel(request: Request, caller: Submitter, service: Service, job_id: str) -> Response:
+    """Cancel a job: one that waits ends at once, one that runs is stopped within seconds."""
+    job = await service.db.write(_canceled, caller.team, job_id, _base_url(request, service))
+    if job.status.terminal:
+        await service.publisher.close(job)
+    return answer(job, 202)
+
+
+def _canceled(session: Session, team: str, job_id: str, base_url: str) -> JobView:
+    return jobs.views(session, [jobs.cancel(session, team, job_id)], base_url=base_url)[0]
+
+
+@router.get("/{job_id}/hosts", response_model=HostList, responses=problems(401, 403, 404, 503))
+async def list_hosts(caller: Viewer, service: Service, job_id: str) -> Response:
+    """Ansible's recap per host, also while the play runs."""
+    return answer(await service.db.read(_hosts, caller.team, job_id))
+
+
+def _hosts(session: Session, team: str, job_id: str) -> HostList:
+    store.standing(session, team, job_id)
+    return HostList(items=[host_view(row) for row in store.hosts(session, job_id)])
+
+
+@router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=problems(401, 403, 404, 503))
+async def list_deliveries(caller: Viewer, service: Service, job_id: str) -> Response:
+    """The webhooks of a job, with every attempt."""
+    return answer(await service.db.read(_deliveries, caller.team, job_id))
+
+
+def _deliveries(session: Session, team: str, job_id: str) -> DeliveryList:
+    store.standing(session, team, job_id)
+    return delivery_list(deliveries.list_for_job(session, job_id))
+
+
+async def _look(request: Request, service: Parts, team: str, job_id: str) -> JobView:
+    return await service.db.read(jobs.view, team, job_id, base_url=_base_url(request, service))
+
+
+def _base_url(request: Request, service: Parts) -> str:
+    return (service.settings.public_url or str(request.base_url)).rstrip("/")

@@ -1,0 +1,56 @@
+"""Sending messages after the commit: from a few threads, within a time limit, not at all while the broker is away.
+
+What is left out here is sent by upkeep: the rows say what waits.
+"""
+
+import time
+from collections.abc import Callable
+
+import anyio
+from anyio import to_thread
+
+from ansible_api.dispatch import JobQueue
+from ansible_api.errors import Unavailable
+from ansible_api.jobs.schemas import JobView
+from ansible_api.logs import get_logger
+
+THREADS = 4
+PAUSE = 2.0  # without any attempt, after one that failed
+log = get_logger(__name__)
+
+
+class Publisher:
+    """Tells the workers, if it can."""
+
+    def __init__(self, queue: JobQueue, *, timeout: float) -> None:
+        self._queue, self._timeout = queue, timeout
+        self._limiter = anyio.CapacityLimiter(THREADS)
+        self._resume_at = 0.0
+
+    async def enqueue(self, job: JobView) -> None:
+        """A job waits."""
+        await self._send(
+            job.id,
+            lambda: self._queue.enqueue(job.id, attempt=job.attempt, queue=job.queue, priority=job.priority),
+        )
+
+    async def close(self, job: JobView) -> None:
+        """A job ended before any worker had it."""
+        await self._send(job.id, lambda: self._queue.close(job.id, attempt=job.attempt))
+
+    async def _send(self, job_id: str, message: Callable[[], None]) -> None:
+        if time.monotonic() < self._resume_at:
+            return
+        if self._resume_at:
+            self._resume_at = time.monotonic() + self._timeout  # this one probes; others wait for what it finds
+        reason = "no answer in time"
+        with anyio.move_on_after(self._timeout):
+            try:
+                await to_thread.run_sync(message, abandon_on_cancel=True, limiter=self._limiter)
+            except Unavailable as error:
+                reason = error.detail
+            else:
+                self._resume_at = 0.0
+                return
+        self._resume_at = time.monotonic() + PAUSE
+        log.warning("not published; upkeep will do it", job_id=job_id, reason=reason)

@@ -1,0 +1,134 @@
+"""Events of a job: live as server-sent events, or page by page."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+
+from ansible_api.api import PREFIX
+from ansible_api.api.answers import answer
+from ansible_api.api.deps import Parts, Service, Viewer
+from ansible_api.api.openapi import problems
+from ansible_api.errors import AnsibleApiError
+from ansible_api.events.subscribe import EventReader
+from ansible_api.events.types import Event
+from ansible_api.jobs import service as jobs
+from ansible_api.jobs import store
+from ansible_api.jobs.store import Standing
+from ansible_api.logs import get_logger
+
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
+HEARTBEAT = 15
+SEND_LIMIT = 30.0  # a reader that takes nothing for so long has gone
+QUEUED_PAUSE, PREPARING_PAUSE = 0.5, 0.1
+log = get_logger(__name__)
+
+
+class EventPage(BaseModel):
+    """Some events, in order."""
+
+    items: list[Event]
+    next_after: int = Field(description="`after` of the next page")
+
+
+@router.get("/{job_id}/events", response_model=EventPage, responses=problems(401, 403, 404, 422, 503))
+async def list_events(
+    caller: Viewer,
+    service: Service,
+    job_id: str,
+    after: Annotated[int, Query(ge=0, description="the last `seq` that you have")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Events after a `seq`, as far as there are any now."""
+    standing = await service.db.read(store.standing, caller.team, job_id)
+    items = list[Event]()
+    async for event in _reader(service, job_id, standing).history(after):
+        items.append(event)
+        if len(items) == limit:
+            break
+    return answer(EventPage(items=items, next_after=items[-1].seq if items else after))
+
+
+@router.get(
+    "/{job_id}/stream",
+    response_class=EventSourceResponse,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "`event` frames, then one `end` with the job"},
+        **problems(401, 403, 404, 422, 503),
+    },
+)
+async def stream(
+    request: Request,
+    caller: Viewer,
+    service: Service,
+    job_id: str,
+    after: Annotated[int, Query(ge=0, description="the last `seq` that you have")] = 0,
+    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+) -> Response:
+    """Events as they happen, from the first one or after the one you have, until the job has ended."""
+    await service.db.read(store.standing, caller.team, job_id)
+    base_url = (service.settings.public_url or str(request.base_url)).rstrip("/")
+    frames = _frames(service, caller.team, job_id, after if last_event_id is None else last_event_id, base_url)
+    heartbeat = ServerSentEvent(comment="heartbeat", sep="\n")
+    return EventSourceResponse(
+        frames, ping=HEARTBEAT, sep="\n", send_timeout=SEND_LIMIT, ping_message_factory=lambda: heartbeat
+    )
+
+
+async def _frames(service: Parts, team: str, job_id: str, after: int, base_url: str) -> AsyncIterator[ServerSentEvent]:
+    try:
+        async for event in _until_ended(service, team, job_id, after):
+            yield ServerSentEvent(event.to_json(), event="event", id=str(event.seq), sep="\n")
+        job = await service.db.read(jobs.view, team, job_id, base_url=base_url)
+        yield ServerSentEvent(job.model_dump_json(), event="end", sep="\n")
+    except AnsibleApiError as error:
+        # The reader comes again with Last-Event-ID.
+        log.warning("stream broken off", job_id=job_id, reason=error.detail)
+
+
+async def _until_ended(service: Parts, team: str, job_id: str, after: int) -> AsyncIterator[Event]:
+    """The events of the job's attempt; of the next one too, from its first, when it is run again."""
+    attempt: int | None = None
+    while True:
+        standing = await _playing_or_ended(service, team, job_id)
+        if attempt not in (None, standing.attempt):
+            after = 0
+        attempt = standing.attempt
+        async for event in _of_attempt(service, team, job_id, standing, after):
+            after = event.seq
+            yield event
+        if (await service.db.read(store.standing, team, job_id)).attempt == attempt:
+            return
+
+
+async def _playing_or_ended(service: Parts, team: str, job_id: str) -> Standing:
+    """Before the play there are no events: look at the row until it has begun."""
+    while True:
+        standing = await service.db.read(store.standing, team, job_id)
+        if standing.playing or standing.status.terminal:
+            return standing
+        await anyio.sleep(QUEUED_PAUSE if standing.status == "queued" else PREPARING_PAUSE)
+
+
+async def _of_attempt(service: Parts, team: str, job_id: str, known: Standing, after: int) -> AsyncIterator[Event]:
+    """Events of one attempt, until it is over and all of them were told."""
+    reader = _reader(service, job_id, known)
+    async for event in reader.follow(after):
+        if event is not None:
+            after = event.seq
+            yield event
+            continue
+        now = await service.db.read(store.standing, team, job_id)
+        if now.status.terminal or now.attempt != known.attempt or not now.playing:
+            break
+    # What came between the last look at the events and the look at the row.
+    async for event in reader.history(after):
+        yield event
+
+
+def _reader(service: Parts, job_id: str, standing: Standing) -> EventReader:
+    return EventReader(service.redis, service.objects, job_id, standing.attempt)

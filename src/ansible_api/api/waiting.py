@@ -1,0 +1,53 @@
+"""`?wait=N` and `Prefer: wait=N` (RFC 7240): answer when the job has ended, or after so many seconds."""
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+import anyio
+from fastapi import Depends, Header, Query, Request
+
+from ansible_api.api.deps import Service
+from ansible_api.jobs import store
+from ansible_api.jobs.state import Status
+
+# A row is looked at often at first, then less often.
+EAGER_FOR, EAGER_PAUSE, PATIENT_PAUSE = 10.0, 0.1, 0.5
+_PREFERENCE = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the caller waits, in seconds, and what to say of it."""
+
+    seconds: int
+    headers: dict[str, str]
+
+
+async def _patience(
+    service: Service,
+    wait: Annotated[int | None, Query(ge=0, description="seconds; wins over `Prefer: wait=N`")] = None,
+    prefer: Annotated[list[str] | None, Header(description="`wait=N` (RFC 7240)")] = None,
+) -> Patience:
+    limit = service.settings.wait_limit
+    if wait is not None:
+        return Patience(min(wait, limit), {})
+    if (preferred := _PREFERENCE.search(",".join(prefer or ()))) is None:
+        return Patience(0, {})
+    seconds = min(int(preferred[1]), limit)
+    return Patience(seconds, {"Preference-Applied": f"wait={seconds}"})
+
+
+Wait = Annotated[Patience, Depends(_patience)]
+
+
+async def until_ended(request: Request, service: Service, team: str, job_id: str, seconds: float) -> Status:
+    """The job's status, when it has ended, the time is over or nobody listens any more; holds no connection."""
+    started = time.monotonic()
+    while True:
+        status = (await service.db.read(store.standing, team, job_id)).status
+        waited = time.monotonic() - started
+        if status.terminal or waited >= seconds or await request.is_disconnected():
+            return status
+        await anyio.sleep(min(EAGER_PAUSE if waited < EAGER_FOR else PATIENT_PAUSE, seconds - waited))
