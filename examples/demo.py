@@ -6,6 +6,7 @@ Everything lies in one temporary directory and is gone at the end. Exit code 0 m
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,9 @@ def service(data: Path) -> Iterator[str]:
         watchdog = threading.Timer(START_LIMIT, up.terminate)
         watchdog.start()
         try:
-            yield wait_for_ready(up)
+            address = wait_for_ready(up)
+            watchdog.cancel()
+            yield address
         finally:
             watchdog.cancel()
             up.terminate()
@@ -173,6 +176,8 @@ def step(text: str) -> None:
 STARTED = time.monotonic()
 
 if __name__ == "__main__":
+    # So that the steps clean up behind them when somebody ends the demo.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
     except DemoFailed as failure:
