@@ -42,7 +42,11 @@ class CeleryQueue:
     def enqueue(self, job_id: str, *, attempt: int, queue: Queue, priority: int) -> None:
         # Celery, logs, traces and API speak of the same thing: the task's id is the job's id with the attempt.
         self._send(
-            TaskName.RUN_JOB, job_id, task_id=f"{job_id}.{attempt}", queue=queue.value, priority=self._priority(priority)
+            TaskName.RUN_JOB,
+            job_id,
+            task_id=f"{job_id}.{attempt}",
+            queue=queue.value,
+            priority=self._priority(priority),
         )
 
     def close(self, job_id: str, *, attempt: int) -> None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "up": "up",
     "api": "api",
     "worker": "worker",
+    "flower": "flower",
     "db": "db",
     "keys": "keys",
     "webhook-secret": "webhook_secret",

@@ -38,10 +38,9 @@ class DataDir:
         """What the first team's webhooks are signed with."""
         return self.path / "webhook.secret"
 
-    @property
-    def worker_ready(self) -> Path:
-        """The worker touches it when it takes jobs."""
-        return self.path / "run" / "worker.ready"
+    def ready_file(self, name: str) -> Path:
+        """A worker touches it when it takes tasks."""
+        return self.path / "run" / f"{name}.ready"
 
     def log(self, name: str) -> Path:
         """The log file of a part."""

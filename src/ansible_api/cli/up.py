@@ -9,7 +9,7 @@ import shlex
 import socket
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,10 @@ from ansible_api.cli.exits import CommandError
 from ansible_api.cli.hello import make_repository
 from ansible_api.cli.live import terminal
 from ansible_api.cli.supervisor import Part, StopRequested, Supervisor
+from ansible_api.routing import JOB_QUEUES, Queue
 
 START_LIMIT = 60.0
+DELIVERY_CONCURRENCY = 2
 COMMAND = (sys.executable, "-P", "-m", "ansible_api.cli")
 
 app = typer.Typer(add_completion=False)
@@ -106,7 +108,9 @@ class Service:
         if flower_port is not None:
             supervisor.start(self._flower(flower_port))
         supervisor.start(self._part("api", "--fd", str(self.listener.fileno()), fds=(self.listener.fileno(),)))
-        supervisor.start(self._worker(concurrency))
+        # Log upload and webhooks have a worker of their own: they never wait behind a playbook. It stops last.
+        supervisor.start(self._worker("delivery", (Queue.DELIVERY,), DELIVERY_CONCURRENCY))
+        supervisor.start(self._worker("worker", JOB_QUEUES, concurrency))
         supervisor.wait_until(self._is_ready, START_LIMIT, "start of API and worker")
         self._introduce(flower_port)
 
@@ -125,21 +129,20 @@ class Service:
         return Part("redis", engine.argv(directory, self.redis_socket), self.directory.log("redis"))
 
     def _flower(self, port: int) -> Part:
-        celery = [sys.executable, "-P", "-m", "celery", "-A", "ansible_api.celery"]
-        argv = [*celery, "flower", "--address=127.0.0.1", f"--port={port}"]
-        return Part("flower", argv, self.directory.log("flower"))
+        return self._part("flower", "--port", str(port))
 
-    def _worker(self, concurrency: int) -> Part:
-        ready = self.directory.worker_ready
-        argv = [*COMMAND, "worker", "--concurrency", str(concurrency), "--ready-file", str(ready)]
-        log = self.directory.log("worker")
-        return Part("worker", argv, log, before_start=lambda: ready.unlink(missing_ok=True))
+    def _worker(self, name: str, queues: Sequence[Queue], concurrency: int) -> Part:
+        ready = self.directory.ready_file(name)
+        named = [word for queue in queues for word in ("--queue", queue.value)]
+        argv = [*COMMAND, "worker", *named, "--concurrency", str(concurrency), "--ready-file", str(ready)]
+        return Part(name, argv, self.directory.log(name), before_start=lambda: ready.unlink(missing_ok=True))
 
     def _part(self, name: str, *arguments: str, fds: tuple[int, ...] = ()) -> Part:
         return Part(name, [*COMMAND, name, *arguments], self.directory.log(name), fds)
 
     def _is_ready(self) -> bool:
-        return self.directory.worker_ready.exists() and _answers_ok(self.url, "/ready")
+        workers = (self.directory.ready_file(name) for name in ("worker", "delivery"))
+        return all(file.exists() for file in workers) and _answers_ok(self.url, "/ready")
 
     def _introduce(self, flower_port: int | None) -> None:
         say(f"  API key         {self.directory.admin_key}")
