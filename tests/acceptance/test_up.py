@@ -155,8 +155,8 @@ def test_no_secret_is_in_argv_output_or_logs(start: Start, repository: Path) -> 
 
 
 def worker(up: RunningUp) -> int:
-    """The main process of the worker."""
-    found = [pid for pid in up.parts() if b"--ready-file" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """The main process of the worker that runs playbooks."""
+    found = [pid for pid in up.parts() if b"worker.ready" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return min(found)
 
 
