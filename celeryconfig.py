@@ -1,7 +1,7 @@
 """Celery's settings that are the same everywhere; `ansible_api.celery` adds addresses and sizes from `settings`."""
 
-from kombu import Exchange
-from kombu import Queue as KombuQueue
+from kombu.entity import Exchange
+from kombu.entity import Queue as KombuQueue
 
 from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, task_queue
 
@@ -49,6 +49,7 @@ worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_proc_alive_timeout = 30.0
+worker_lost_wait = 2.0  # a dead child is reported so soon
 
 # Flower
 worker_send_task_events = True

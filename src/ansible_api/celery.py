@@ -36,5 +36,5 @@ def create_sender(settings: Settings) -> Celery:
 
 def dispose(app: Celery) -> None:
     """Close the app's connections to the broker; kombu keeps them per process, not per app."""
-    pools.reset()
+    pools.reset()  # type: ignore[no-untyped-call]
     app.close()

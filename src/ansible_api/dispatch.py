@@ -42,7 +42,11 @@ class CeleryQueue:
     def enqueue(self, job_id: str, *, attempt: int, queue: Queue, priority: int) -> None:
         # Celery, logs, traces and API speak of the same thing: the task's id is the job's id with the attempt.
         self._send(
-            TaskName.RUN_JOB, job_id, task_id=f"{job_id}.{attempt}", queue=queue, priority=self._priority(priority)
+            TaskName.RUN_JOB,
+            job_id,
+            task_id=f"{job_id}.{attempt}",
+            queue=queue.value,
+            priority=self._priority(priority),
         )
 
     def close(self, job_id: str, *, attempt: int) -> None:
@@ -51,7 +55,7 @@ class CeleryQueue:
         self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
 
     def deliver(self, delivery_id: str) -> None:
-        self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY)
+        self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY.value)
 
     def depth(self, queue: Queue) -> int:
         return int(self._guarded(lambda: self._depth(queue)))
@@ -75,11 +79,12 @@ class CeleryQueue:
         return broker_priority(priority, transport=str(self._app.conf.broker_url))
 
     def _signature(self, name: TaskName, *args: object) -> Any:
-        return self._app.signature(name, args=args, queue=Queue.DELIVERY)
+        # Celery takes a subclass of str for a task object.
+        return self._app.signature(name.value, args=args, queue=Queue.DELIVERY.value)
 
     def _send(self, name: TaskName, *args: object, **options: Any) -> None:
         # Nobody reads these results: without ignore_result every message would subscribe its sender to one.
-        self._guarded(lambda: self._app.send_task(name, args=args, retry=False, ignore_result=True, **options))
+        self._guarded(lambda: self._app.send_task(name.value, args=args, retry=False, ignore_result=True, **options))
 
     def _guarded(self, send: Any) -> Any:
         try:

@@ -17,9 +17,14 @@ _STATE, _PARENT, _START = 0, 1, 19  # places in /proc/<pid>/stat after the comma
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent(signum: int) -> None:
-    """Ask the kernel for this signal when the *thread* that started this process ends (not only its process)."""
+def die_with_parent(signum: int = signal.SIGKILL, *, parent: int | None = None) -> None:
+    """Ask the kernel for this signal when the *thread* that started this process ends (not only its process).
+
+    With `parent`, a process whose parent was gone before it could ask ends at once.
+    """
     _prctl(_PR_SET_PDEATHSIG, signum)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def become_subreaper() -> None:
@@ -33,14 +38,14 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def descendants(root: int) -> list[int]:
-    """Pids below root, parents before children, oldest first; zombies are not counted."""
+def descendants(*roots: int) -> list[int]:
+    """Pids below the roots, parents before children; zombies are not counted."""
     children = defaultdict(list)
     for pid in _pids():
         if stat := _stat(pid):
             children[int(stat[_PARENT])].append((int(stat[_START]), pid, stat[_STATE]))
     found: list[int] = []
-    waiting = [root]
+    waiting = list(roots)
     while waiting:
         for _, pid, state in sorted(children[waiting.pop(0)]):
             waiting.append(pid)
@@ -53,6 +58,11 @@ def parent(pid: int) -> int | None:
     """The pid of the process's parent, None when it is gone."""
     stat = _stat(pid)
     return int(stat[_PARENT]) if stat else None
+
+
+def children(of: int) -> list[int]:
+    """Pids of the processes, zombies too, that this one started or inherited."""
+    return [pid for pid in _pids() if (stat := _stat(pid)) and int(stat[_PARENT]) == of]
 
 
 def oldest_child(of: int) -> int | None:

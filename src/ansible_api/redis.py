@@ -28,7 +28,7 @@ def with_db(url: str, db: int) -> str:
     """The address of a numbered database in redis-py's form."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
-        return urlunsplit(parts._replace(query=f"db={db}"))
+        return f"unix://{parts.path}?db={db}"  # urlunsplit would drop the empty host
     if parts.scheme in ("redis", "rediss"):
         return urlunsplit(parts._replace(path=f"/{db}"))
     raise StartupError("ANSIBLE_API_REDIS_URL: use redis://host:port, rediss://host:port or unix:///path")

@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeout
 from sqlalchemy.engine import make_url
+
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.servers.requirements import missing, require

@@ -13,15 +13,15 @@ from ansible_api.credentials.secrets import GitLogin, Secrets, SshKey
 from ansible_api.errors import JobError
 
 
-def resolve(session: Session, cipher: Cipher, team: str, names: Mapping[str, str | None]) -> Secrets:
-    """Open the credentials of `names` (keys: ssh, become_password, vault_password, git); JobError when one is gone."""
-    opened = {place: _open(session, cipher, team, name) for place, name in names.items() if name is not None}
+def resolve(session: Session, cipher: Cipher, team: str, names: Mapping[str, str]) -> Secrets:
+    """Open credentials by their place: ssh, become_password, vault_password, git_credential; JobError: one is gone."""
+    opened = {place: _open(session, cipher, team, name) for place, name in names.items()}
     passphrases = tuple(SecretStr(fields["passphrase"]) for fields in opened.values() if "passphrase" in fields)
     return Secrets(
         ssh=_ssh_key(opened["ssh"]) if "ssh" in opened else None,
         become_password=_password(opened.get("become_password")),
         vault_password=_password(opened.get("vault_password")),
-        git=_git(opened.get("git")),
+        git=_git(opened.get("git_credential")),
         more=passphrases,
     )
 

@@ -72,7 +72,7 @@ def begin_attempt(session: Session, delivery_id: str, hold: float) -> Delivery |
     return row
 
 
-def end_attempt(session: Session, delivery_id: str, number: int, decision: Decision, **answer: Any) -> None:
+def end_attempt(session: Session, /, delivery_id: str, number: int, decision: Decision, **answer: Any) -> None:
     """Note how an attempt went and what follows."""
     this = (DeliveryAttempt.delivery_id == delivery_id, DeliveryAttempt.number == number)
     session.execute(update(DeliveryAttempt).where(*this).values(**answer))

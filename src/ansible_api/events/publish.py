@@ -19,7 +19,7 @@ from ansible_api.events import keys
 from ansible_api.events.types import Event
 from ansible_api.logs import get_logger
 
-PutObject = Callable[[str, bytes], None]
+PutObject = Callable[[str, bytes], object]
 
 BATCH_BYTES = 512 * 1024
 LIVING_TTL = 7 * 86400  # of a stream whose worker is at work

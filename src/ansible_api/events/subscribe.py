@@ -71,7 +71,8 @@ class EventReader:
                 yield event
         except NotFound:
             prefix = keys.segments(self._job_id, self._attempt)
-            for name in _needed(sorted(await self._store.list(prefix)), after):
+            names = [name async for name in self._store.keys(prefix)]
+            for name in _needed(sorted(names), after):
                 async for event in self._lines(name, after):
                     after = event.seq
                     yield event
@@ -89,11 +90,8 @@ class EventReader:
 def _needed(names: list[str], after: int) -> list[str]:
     """The segments that hold something after `after`: a segment ends where the next one begins."""
     starts = [int(name.rpartition("/")[2].removesuffix(".ndjson")) for name in names]
-    return [
-        name
-        for name, following in zip(names, [*starts[1:], None], strict=True)
-        if following is None or following > after + 1
-    ]
+    ends = [*starts[1:], after + 2][: len(names)]
+    return [name for name, end in zip(names, ends, strict=True) if end > after + 1]
 
 
 def _away(error: Exception) -> Unavailable:

@@ -5,7 +5,7 @@ Plain functions of values: what happens is told through callables, and nothing h
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -41,11 +41,11 @@ class ExecutionConfig:
 
     work_dir: Path
     cache_dir: Path
+    git: GitLimits
     isolation: Isolation = Isolation.AUTO
     timeout: int = 3600
     cancel_grace: float = 5.0
     ssh_host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
-    git: GitLimits = field(default_factory=GitLimits)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -56,7 +56,13 @@ class ExecutionConfig:
             timeout=settings.default_timeout,
             cancel_grace=settings.cancel_grace,
             ssh_host_keys=settings.ssh_host_keys,
-            git=GitLimits(timeout=settings.source_timeout, memory=settings.source_memory, size=settings.source_size),
+            git=GitLimits(
+                timeout=settings.source_timeout,
+                memory=settings.source_memory,
+                size=settings.source_size,
+                cache_size=settings.git_cache_size,
+                host_keys=settings.ssh_host_keys,
+            ),
         )
 
 

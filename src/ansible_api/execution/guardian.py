@@ -4,7 +4,7 @@
 its exit code, or 128 + signal. SIGTERM is passed on once; after `grace` seconds, or at once when the worker has died,
 everything below is killed. `layers` is how many processes of the sandbox stand between guardian and play.
 
-The guardian keeps the terminal open until all is dead: the worker reads its end as the end of the play.
+The guardian keeps its output open until all is dead: the worker reads the end of it as the end of the play.
 """
 
 import os
@@ -37,9 +37,7 @@ def _start(command: list[str]) -> int:
     if pid:
         return pid
     try:
-        os.setsid()  # away from the terminal that carries the events: no signals from it, no prompts to it
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.setsid()  # away from the worker's terminal: no signals from it, no prompts to it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         os.execvpe(command[0], command, os.environ)  # noqa: S606  no shell is what we want
     except OSError as error:

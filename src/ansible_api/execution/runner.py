@@ -4,20 +4,22 @@ ansible-runner's own Runner trusts the play: it opens files by names that the pl
 the worker's environment on. What a play writes is read here as an enemy's.
 """
 
+import codecs
 import json
 import os
 import re
+import select
 import stat
+import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ansible_runner.config.runner import ExecutionMode, RunnerConfig
-from ansible_runner.exceptions import CallbackError
 from ansible_runner.runner import Runner
-from ansible_runner.utils import get_callback_dir
+from ansible_runner.utils import OutputEventFilter, get_callback_dir
 
 from ansible_api.events.types import Event
 from ansible_api.execution.convert import to_event
@@ -27,6 +29,7 @@ from ansible_api.execution.workspace import Workspace
 from ansible_api.jobs.state import StopReason
 
 TICK = 0.25  # longest pause between two looks at the wish to stop
+READ_SIZE = 64 * 1024
 PARTIAL_LIMIT = 8 * 1024 * 1024  # bytes of one event's data; ansible-runner itself drops results above 700,000
 _UUID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}(_[0-9]{1,9})?")
 
@@ -47,9 +50,7 @@ def run(
     try:
         config = _Config(play.argv(command, room), command.environment, room)
         config.prepare()
-        _, code = _Runner(config, _Reader(handle, mask, emit), watch).run()
-    except CallbackError as error:  # ansible-runner's wrapping of what `stop` raised
-        raise error.__cause__ or error from None
+        _, code = _Runner(config, _Reader(handle, mask, emit), watch, play.kill).run()
     finally:
         os.close(handle)
         play.kill()
@@ -140,15 +141,60 @@ class _Reader:
 
 
 class _Runner(Runner):  # type: ignore[misc]  # ansible_runner has no types
-    """ansible-runner's loop, without its way of reading and writing event files."""
+    """ansible-runner without its ways of reading events and of pumping output."""
 
-    def __init__(self, config: RunnerConfig, reader: _Reader, watch: _Watch) -> None:
+    def __init__(self, config: RunnerConfig, reader: _Reader, watch: _Watch, kill: Callable[[], bool]) -> None:
         super().__init__(config, cancel_callback=watch.tick)
         self._reader = reader
+        self._kill = kill
 
     def event_callback(self, event_data: dict[str, Any]) -> None:
         """Instead of the stock one, which follows the play's links and writes a file of every event."""
         self._reader.take(event_data)
+
+    def run(self) -> tuple[str, int | None]:
+        """The stock loop would do but for this: it sleeps 0.1 s at every end, keeps all output in memory, and writes
+        its result into files of a directory that the play can change.
+        """
+        output = OutputEventFilter(None, self.event_callback, suppress_ansible_output=True)
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        process = subprocess.Popen(
+            self.config.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.config.cwd,
+            env=self.config.env,
+        )
+        try:
+            for data in self._output(process):
+                output.write(decoder.decode(data))
+            output.close()
+        except BaseException:
+            self._kill()
+            raise
+        finally:
+            self.rc = process.wait()
+            if process.stdout:
+                process.stdout.close()
+        return self.status, self.rc
+
+    def _output(self, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+        """What the play prints until its guardian ends; in between, at least every tick, a look at the wish to stop."""
+        if process.stdout is None:
+            return
+        handle = process.stdout.fileno()
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        while True:
+            if poll.poll(TICK * 1000):
+                data = os.read(handle, READ_SIZE)
+                if not data:
+                    return
+                yield data
+            elif process.poll() is not None:  # and something else keeps the pipe open
+                return
+            self.cancel_callback()
 
 
 class _Config(RunnerConfig):  # type: ignore[misc]
@@ -168,11 +214,7 @@ class _Config(RunnerConfig):  # type: ignore[misc]
 
     def prepare_env(self) -> None:
         """The stock one begins with the whole environment of the worker and turns host key checking off."""
-        # Matches all there is: pexpect keeps, and copies at every tick, whatever no pattern has matched.
-        self.passwords = {r"(?s).+": None}
         super().prepare_env()
-        self.pexpect_timeout = TICK
-        self.suppress_output_file = True
         self.env = self._environment
 
     def prepare_command(self) -> None:

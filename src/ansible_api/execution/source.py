@@ -1,25 +1,42 @@
-"""Stand-in of the git part, for this branch's tests only: a plain clone with the git program."""
+"""The files of a git commit for one job: resolved, fetched only when needed, and copied out of the worker's cache."""
 
-import subprocess
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ansible_api.credentials.secrets import GitLogin, SshKey
 from ansible_api.errors import JobError
+from ansible_api.execution.git_cache import Count, Entry, discard, evict, pause, read_count
+from ansible_api.execution.git_login import check_login, digest, identity, ssh_options
+from ansible_api.execution.git_process import Patience, error_of, run_git
+from ansible_api.execution.git_request import Answer, Request
+from ansible_api.execution.tree_copy import copy_tree
+from ansible_api.settings import HostKeyPolicy
+
+FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
 class GitLimits:
-    timeout: float = 60.0
-    memory: int = 1 << 30
-    size: int = 1 << 30
+    """What one checkout may take: seconds, bytes; and what an unknown ssh host key means."""
+
+    timeout: float
+    memory: int
+    size: int
+    cache_size: int
+    host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
+    connect_timeout: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
+    """What is checked out; `hit` means that no object had to come from the repository."""
+
     commit: str
-    cache: str
+    cache: Literal["hit", "miss"]
 
 
 def checkout(
@@ -33,14 +50,133 @@ def checkout(
     limits: GitLimits,
     keep_going: Callable[[], bool],
 ) -> Checkout:
-    subprocess.run(["git", "clone", "-q", repo, str(destination)], check=True, timeout=limits.timeout)  # noqa: S607
-    head = ["git", "-C", str(destination), "rev-parse", "HEAD"]
-    commit = subprocess.run(head, check=True, capture_output=True, text=True).stdout.strip()
-    return Checkout(commit, "miss")
+    """Put the files of `ref` (branch, tag, full commit; None is the default branch) into `destination`, made here.
+
+    Raises JobError source_ref_not_found, source_refused, source_host_key, source_too_large, source_invalid or
+    canceled, and TransientJobError source_unreachable or source_not_stored. What `destination` holds after an error
+    is undefined.
+    """
+    check_login(repo, login)
+    patience = Patience(limits.timeout, keep_going)
+    who = identity(login)
+    known_hosts = cache / "known_hosts" / who
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options:
+        git = _Git(repo, ref, login, options, limits, secrets_dir, patience)
+        return _Job(Entry(cache, digest(repo, who)), git, destination, patience).checkout()
+
+
+@dataclass(frozen=True, slots=True)
+class _Git:
+    """Asks the git subprocess about one ref of one repository."""
+
+    repo: str
+    ref: str | None
+    login: SshKey | GitLogin | None
+    ssh_options: tuple[str, ...]
+    limits: GitLimits
+    home: Path
+    patience: Patience
+
+    def resolve(self) -> Answer:
+        if self.ref and FULL_COMMIT.fullmatch(self.ref):
+            return Answer(want=self.ref, commit=self.ref)  # names itself: nothing to ask
+        return self._checked(run_git(self._request("resolve"), self.home, self.patience))
+
+    def fetch(self, wanted: Answer, mirror: Path, tree: Path) -> Answer:
+        request = self._request("fetch", want=wanted.want, commit=wanted.commit, mirror=str(mirror), tree=str(tree))
+        return run_git(request, self.home, self.patience)
+
+    def _request(self, command: Literal["resolve", "fetch"], **more: str) -> Request:
+        login, limits = self.login, self.limits
+        return Request(
+            command,
+            self.repo,
+            self.ref,
+            parent=os.getpid(),
+            timeout=limits.timeout,
+            connect_timeout=min(limits.connect_timeout, limits.timeout),
+            memory=limits.memory,
+            size=limits.size,
+            username=login.username if login else None,
+            token=login.token.get_secret_value() if isinstance(login, GitLogin) else None,
+            ssh_options=self.ssh_options,
+            **more,
+        )
+
+    def _checked(self, answer: Answer) -> Answer:
+        if answer.error:
+            raise error_of(answer)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One checkout against the cache entry of its repository and credential."""
+
+    entry: Entry
+    git: _Git
+    destination: Path
+    patience: Patience
+
+    def checkout(self) -> Checkout:
+        wanted = self.git.resolve()
+        if self._copy(wanted.commit):
+            return Checkout(wanted.commit, "hit")
+        fetched = False
+        with self.entry.writing(self._wait) as scratch:
+            # Another job may have fetched it while this one waited.
+            if not self._copy(wanted.commit):
+                fetched = self._fetch(wanted, scratch)
+                if not self._copy(wanted.commit):
+                    raise JobError("source_invalid", "The fetched files do not hold what was fetched: check the disk.")
+        evict(self.entry.root, self.git.limits.cache_size)
+        return Checkout(wanted.commit, "miss" if fetched else "hit")
+
+    def _wait(self) -> None:
+        self.patience.check()
+        pause()
+
+    def _copy(self, commit: str) -> bool:
+        """Whether the cache had the whole tree and the destination has it now."""
+        with self.entry.reading(commit) as tree:
+            if tree is None:
+                return False
+            if copy_tree(tree / "files", self.destination, self.patience.check) == read_count(tree):
+                return True
+        # A crash of the machine can leave files empty that were written before it.
+        discard(self.entry.root, tree)
+        discard(self.entry.root, self.destination)
+        return False
+
+    def _fetch(self, wanted: Answer, scratch: Path) -> bool:
+        """Bring the commit's tree into the cache; whether objects came from the repository."""
+        mirror = self.entry.mirror
+        fresh = not mirror.is_dir()
+        made = scratch / "mirror" if fresh else mirror
+        answer = self.git.fetch(wanted, made, scratch / "files")
+        if answer.damaged and not fresh:
+            discard(self.entry.root, mirror)
+            discard(self.entry.root, scratch / "files")
+            return self._fetch(wanted, scratch)
+        if answer.error:
+            raise error_of(answer)
+        self.entry.keep_mirror(made)
+        self.entry.keep_tree(scratch, wanted.commit, Count(answer.files, answer.size))
+        return answer.fetched
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise JobError("path_outside_repository", f"{relative} leads out of the repository")
+    """The real path of a file of the checkout; JobError path_outside_repository when it leads out of it.
+
+    A repository may hold symlinks that point anywhere, so whoever opens a file by a name from a request comes here
+    first. The file need not exist.
+    """
+    inside = root.resolve()
+    try:
+        path = (inside / relative).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of symlinks, a NUL
+        path = None
+    if path is None or not path.is_relative_to(inside):
+        raise JobError("path_outside_repository", f"{relative} leads out of the repository: name a file inside it.")
     return path

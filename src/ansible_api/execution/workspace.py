@@ -106,8 +106,13 @@ def sweep(work_dir: Path) -> list[str]:
 
 
 def kill_marked(marker: str) -> bool:
-    """End every process that carries the marker; False when one could not be killed."""
-    return processes.kill_until_gone(lambda: list(processes.marked(MARKER, marker)), KILL_WAIT)
+    """End every process that carries the marker, and all below them; False when one could not be killed."""
+    return processes.kill_until_gone(lambda: _family(marker), KILL_WAIT)
+
+
+def _family(marker: str) -> list[int]:
+    bearers = list(processes.marked(MARKER, marker))
+    return list(dict.fromkeys([*processes.descendants(*bearers), *bearers])) if bearers else []
 
 
 def _create(work_dir: Path, marker: str, held: ExitStack) -> Workspace:

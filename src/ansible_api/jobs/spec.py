@@ -24,7 +24,7 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*
 HostPattern = Annotated[
     str,
     StringConstraints(
-        pattern=r"^[A-Za-z0-9_.:,&!*~\[\]()|?^$\\{} ][A-Za-z0-9_.:,&!*~\[\]()|?^$\\{} -]*$", max_length=1024
+        pattern=r"^[A-Za-z0-9_.:,&!*~\[\]()|?+=^$\\{} ][A-Za-z0-9_.:,&!*~\[\]()|?+=^$\\{} -]*$", max_length=1024
     ),
 ]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\[\]][A-Za-z0-9_.:\[\]-]*$", max_length=253)]

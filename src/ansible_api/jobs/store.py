@@ -178,13 +178,13 @@ def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None
     return get(session, job_id) if taken else None
 
 
-def write_running(session: Session, fence: Fence, **values: Any) -> None:
+def write_running(session: Session, /, fence: Fence, **values: Any) -> None:
     """A fenced write to a running job; LeaseLost when it is no longer this attempt's."""
     if _update(session, *fence.holds(), Job.status == Status.RUNNING, **values) == 0:
         raise LeaseLost
 
 
-def beat(session: Session, fence: Fence, renewed_lease: float | None, **values: Any) -> datetime | None:
+def beat(session: Session, /, fence: Fence, renewed_lease: float | None, **values: Any) -> datetime | None:
     """Renew the lease and write progress, fenced; returns when cancelling was asked for, if it was."""
     if renewed_lease is not None:
         values["lease_until"] = now_plus(renewed_lease)
@@ -206,7 +206,7 @@ def save_hosts(session: Session, fence: Fence, counts: Mapping[str, Mapping[str,
     session.add_all(JobHost(job_id=fence.job_id, host=host, **numbers) for host, numbers in counts.items())
 
 
-def finish(session: Session, fence: Fence, status: Status, **values: Any) -> bool:
+def finish(session: Session, /, fence: Fence, status: Status, **values: Any) -> bool:
     """End a running job, fenced; False: it was no longer this attempt's."""
     return transition(session, fence.job_id, Status.RUNNING, status, *fence.holds(), **values)
 
@@ -292,7 +292,7 @@ def _give_up(
     return status if ended else None
 
 
-def expire_leases_of(session: Session, job_id: str, owner_prefix: str) -> None:
+def expire_lease_of(session: Session, job_id: str, owner_prefix: str) -> None:
     """End the lease of a job now, when the process that held it is known to be dead."""
     _update(
         session,

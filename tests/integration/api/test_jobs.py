@@ -1,6 +1,7 @@
 """Submitting and reading jobs."""
 
 import pytest
+
 from tests.integration.api.conftest import JOB, Api
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,36 @@
+"""`ansible-api api`: serve the REST API."""
+
+from typing import Annotated
+
+import typer
+
+from ansible_api.logs import configure_logs
+from ansible_api.settings import load_settings
+
+app = typer.Typer()
+GRACE = 5
+
+
+@app.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    fd: Annotated[int | None, typer.Option(help="Listen on this inherited socket instead.")] = None,
+) -> None:
+    """Serve the REST API: one process; start as many as you need behind a load balancer."""
+    import uvicorn
+
+    from ansible_api.api.app import create_app
+
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=host,
+        port=port,
+        fd=fd,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )

@@ -1,0 +1,72 @@
+"""What reading from a git server has in common, over https and over ssh."""
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from dulwich.client import GitClient
+from dulwich.errors import GitProtocolError, NotGitRepository
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from ansible_api.execution.git_request import Refused, too_large
+
+EVERYTHING = (b"HEAD", b"refs/heads/", b"refs/tags/")
+DISK_ERRORS = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
+
+
+class ServerRemote:
+    """A repository behind a git server; `explain` tells what an error of the exchange means."""
+
+    def __init__(self, client: GitClient, path: bytes, explain: Callable[[Exception], Refused]) -> None:
+        self._client, self._path, self._explain = client, path, explain
+
+    def find(self, names: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+        with self._explaining():
+            refs = self._client.get_refs(self._path, ref_prefix=list(names)).refs
+        for name in names:
+            if found := refs.get(Ref(name)):
+                return found, refs.get(Ref(name + b"^{}")) or found
+        return None
+
+    def fetch(self, mirror: Repo, want: bytes, names: Sequence[bytes]) -> None:
+        def determine(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+            # Protocols 0 and 1 give only what a ref points at: an older commit comes with its branch.
+            alone = self._client.protocol_version == 2 or want in refs.values()
+            wants = [ObjectID(want)] if alone else dict.fromkeys(refs.values())
+            return [wanted for wanted in wants if wanted not in mirror.object_store]
+
+        with self._explaining():
+            self._client.fetch(self._path, mirror, determine_wants=determine, ref_prefix=[*names, *EVERYTHING])
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except (GitProtocolError, NotGitRepository, OSError) as error:
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                raise
+            if "not our ref" in str(error):
+                raise Refused(
+                    "source_ref_not_found", "The repository does not have that commit: correct branch."
+                ) from None
+            raise self._explain(error) from None
+
+
+def unreachable(host: str) -> Refused:
+    """The answer to whatever may be better on the next attempt."""
+    return Refused("source_unreachable", f"The git server {host} could not be reached.", transient=True)
+
+
+def meter(limit: int) -> Callable[[int], None]:
+    """Counts what comes in and stops it at the limit, as a server may send without end."""
+    total = 0
+
+    def count(amount: int) -> None:
+        nonlocal total
+        total += amount
+        if total > limit:
+            raise too_large(limit)
+
+    return count

@@ -1,0 +1,37 @@
+"""The object store for logs, events and artifacts: a directory or an S3 bucket behind one Protocol."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from ansible_api.objects.base import ObjectStore, Source, Stored, checked_key
+from ansible_api.objects.directory import DirectoryStore
+from ansible_api.settings import Settings
+
+__all__ = ["ObjectStore", "Source", "Stored", "checked_key", "open_store", "with_store"]
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[ObjectStore]:
+    """The store that the settings name, with its connections, for one event loop."""
+    if settings.objects_dir is not None:
+        yield DirectoryStore(settings.objects_dir)
+        return
+    # aioboto3 costs a second and 40 MB: a process that has no S3 must not pay for it.
+    from ansible_api.objects.s3 import open_s3
+
+    async with open_s3(settings) as store:
+        yield store
+
+
+def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]]) -> T:
+    """The result of `work(store)`, for code without an event loop: `with_store(settings, lambda s: s.put(…))`."""
+
+    async def run() -> T:
+        async with open_store(settings) as store:
+            return await work(store)
+
+    return asyncio.run(run())

@@ -1,0 +1,155 @@
+"""Objects in an S3 bucket; importing this module costs a second and 40 MB."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+from urllib.parse import quote
+
+import aioboto3
+from aiohttp import ClientError as ConnectionTrouble
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ansible_api.errors import NotFound, Unavailable
+from ansible_api.objects.base import BLOCK, Reader, Source, Stored, checked_key, reading
+from ansible_api.settings import Settings
+
+PART = 8 * 1024 * 1024  # of a multipart upload; S3 takes 5 MiB to 5 GiB and 10,000 of them
+ABORT_LIMIT = 5.0
+MISSING = {"NoSuchKey", "404", "NotFound"}
+
+
+@asynccontextmanager
+async def open_s3(settings: Settings) -> AsyncIterator["S3Store"]:
+    """A store with a client of its own, for one event loop."""
+    secret = settings.s3_secret_access_key
+    session = aioboto3.Session(
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        region_name=settings.s3_region,
+    )
+    async with session.client("s3", endpoint_url=settings.s3_endpoint_url, config=_config()) as client:
+        yield S3Store(client, settings.s3_bucket or "")
+
+
+def _config() -> Config:
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path"},
+        connect_timeout=3,
+        read_timeout=20,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=32,
+        # Many servers that speak S3 do not know the checksums that botocore would add since 1.36.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+class S3Store:
+    """See ObjectStore."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    async def put(self, key: str, source: Source) -> Stored:
+        place = self._place(key)
+        with reading(source) as reader:
+            first = await asyncio.to_thread(reader.read, PART)
+            with _errors(key):
+                if len(first) < PART:
+                    await self._client.put_object(**place, Body=first)
+                else:
+                    await self._put_parts(place, first, reader)
+            return reader.stored()
+
+    async def _put_parts(self, place: dict[str, str], first: bytes, reader: Reader) -> None:
+        upload = {**place, "UploadId": (await self._client.create_multipart_upload(**place))["UploadId"]}
+        try:
+            parts: list[dict[str, Any]] = []
+            block = first
+            while block:
+                number = len(parts) + 1
+                answer = await self._client.upload_part(**upload, PartNumber=number, Body=block)
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                block = await asyncio.to_thread(reader.read, PART)
+            await self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            # Parts of an upload that is neither completed nor aborted are kept, and paid for, unseen.
+            with suppress(BotoCoreError, ClientError, ConnectionTrouble, OSError, TimeoutError):
+                async with asyncio.timeout(ABORT_LIMIT):
+                    await self._client.abort_multipart_upload(**upload)
+            raise
+
+    async def get(self, key: str, start: int | None = None, end: int | None = None) -> AsyncIterator[bytes]:
+        place = self._place(key)
+        first = start or 0
+        if end is not None and end <= first:  # S3 has no way to ask for nothing
+            await self.size(key)
+            return
+        wanted = {} if start is None and end is None else {"Range": f"bytes={first}-{'' if end is None else end - 1}"}
+        with _errors(key):
+            try:
+                answer = await self._client.get_object(**place, **wanted)
+            except ClientError as error:
+                if _code(error) == "InvalidRange":  # it begins behind the end
+                    return
+                raise
+            async with (body := answer["Body"]):
+                async for block in body.iter_chunks(BLOCK):
+                    yield block
+
+    async def size(self, key: str) -> int:
+        place = self._place(key)
+        with _errors(key):
+            return int((await self._client.head_object(**place))["ContentLength"])
+
+    async def delete(self, key: str) -> None:
+        place = self._place(key)
+        with _errors(key):
+            await self._client.delete_object(**place)
+
+    async def keys(self, prefix: str = "") -> AsyncIterator[str]:
+        if prefix:
+            checked_key(prefix.rstrip("/"))
+        with _errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            async for page in pages:
+                for item in page.get("Contents", ()):
+                    yield item["Key"]
+
+    async def presign(self, key: str, expires: int, filename: str) -> str | None:
+        download = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"  # RFC 6266, RFC 8187
+        what = {**self._place(key), "ResponseContentDisposition": download}
+        with _errors(key):
+            return str(await self._client.generate_presigned_url("get_object", Params=what, ExpiresIn=expires))
+
+    async def check(self, limit: float = 2.0) -> None:
+        try:
+            async with asyncio.timeout(limit):
+                with _errors():
+                    await self._client.head_bucket(Bucket=self._bucket)
+        except TimeoutError:
+            raise Unavailable(f"object storage did not answer within {limit:g} s") from None
+
+    def _place(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": checked_key(key)}
+
+
+@contextmanager
+def _errors(key: str | None = None) -> Iterator[None]:
+    """What S3 says, in our words; only a call about `key` can find it missing."""
+    try:
+        yield
+    except ClientError as error:
+        if key is not None and _code(error) in MISSING:
+            raise NotFound(f"there is no object {key}") from error
+        raise Unavailable(f"object storage refused: {_code(error)}") from error
+    except (BotoCoreError, ConnectionTrouble, OSError, TimeoutError) as error:
+        raise Unavailable(f"object storage is away: {type(error).__name__}") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))

@@ -1,0 +1,18 @@
+"""How a worker's parent process sees a running job: it notices when the child that ran it has died."""
+
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
+
+from ansible_api.tasks.worker import dead_jobs
+
+
+class JobRequest(Request):  # type: ignore[misc]
+    """Tells upkeep about a dead child, so that its job need not wait for the end of its lease."""
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        error = exc_info.exception
+        if isinstance(getattr(error, "exc", error), WorkerLostError):
+            dead_jobs.put(self.args[0])
+        return super().on_failure(exc_info, *args, **kwargs)

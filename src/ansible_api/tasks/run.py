@@ -1,0 +1,248 @@
+"""The task that runs a job: claim, prepare, play, record, have the log stored."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from celery import shared_task
+
+from ansible_api import telemetry
+from ansible_api.credentials.resolve import resolve
+from ansible_api.db import now_plus
+from ansible_api.errors import JobError, LeaseLost, TransientJobError, Unavailable
+from ansible_api.events.publish import Publisher, mark_end
+from ansible_api.execution.execute import Assignment, PhaseStarted, Stopped, execute
+from ansible_api.execution.verdict import Outcome
+from ansible_api.jobs import store
+from ansible_api.jobs.model import Job
+from ansible_api.jobs.service import wanted_credentials
+from ansible_api.jobs.spec import JobSpec
+from ansible_api.jobs.state import Phase, Status, StopReason
+from ansible_api.jobs.store import Fence
+from ansible_api.logs import get_logger
+from ansible_api.objects import with_store
+from ansible_api.routing import TaskName
+from ansible_api.tasks.heartbeat import Heartbeat, Progress
+from ansible_api.tasks.worker import Worker, current, shutdown
+
+T = TypeVar("T")
+PATIENCE = 900.0  # seconds that a result waits for a database that is away
+log = get_logger(__name__)
+
+
+@shared_task(name=TaskName.RUN_JOB, Request="ansible_api.tasks.request:JobRequest")
+def run_job(job_id: str) -> None:
+    """Run a job if it still waits; a repeated or late message does nothing."""
+    worker = current()
+    job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
+    if job is None:
+        return
+    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=job.attempt, queue=job.queue):
+        log.info("attempt began")
+        attempt = Attempt(worker, job)
+        end = attempt.run()
+        attempt.record(end)
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """The job shall wait again: nothing of it has touched a managed host."""
+
+    pause: float
+    reason: str
+
+
+End = Outcome | HandBack | None  # None: the job is no longer ours, write nothing
+
+
+class Attempt:
+    """One attempt at a job, from claim to recorded end."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self._worker, self._job = worker, job
+        self._fence = Fence(job.id, job.attempt, worker.owner)
+        self._progress = Progress()
+        self._timings = {Phase.QUEUED.value: _seconds(job)}
+        self._phase, self._phase_began = Phase.SOURCE, time.monotonic()
+        self._heartbeat = Heartbeat(worker.db, self._fence, self._progress, worker.settings, shutdown)
+
+    def run(self) -> End:
+        """Execute, and turn whatever happens into an end."""
+        self._heartbeat.start()
+        try:
+            return self._execute()
+        except LeaseLost:
+            telemetry.LEASES_LOST.inc()
+            log.warning("the job is no longer ours")
+            return None
+        except Stopped as stop:
+            return self._stopped(stop.reason)
+        except TransientJobError as error:
+            return self._again_or_error(error)
+        except JobError as error:
+            return _error(error)
+        except Exception:
+            log.exception("internal error")
+            return Outcome(Status.ERROR, None, "internal_error", "something went wrong in the service; see its log")
+        finally:
+            self._heartbeat.stop()
+            self._end_phase()
+
+    def record(self, end: End) -> None:
+        """Write the end, then have the log stored; lost messages are repaired by upkeep."""
+        match end:
+            case Outcome():
+                ended = _persist(lambda: self._finish(end))
+                if ended:
+                    self._announce(end.status)
+            case HandBack():
+                _persist(
+                    lambda: self._worker.db.write(store.hand_back, self._fence, pause=end.pause, reason=end.reason)
+                )
+                log.info("attempt handed back", reason=end.reason, pause=end.pause)
+            case None:
+                pass
+
+    def _execute(self) -> Outcome:
+        worker, job = self._worker, self._job
+        spec = JobSpec.model_validate(job.spec)
+        names = {pointer.rpartition("/")[2]: name for pointer, (name, _) in wanted_credentials(spec).items()}
+        opened = worker.db.read(resolve, worker.cipher, job.team, names)
+        assignment = Assignment(job_id=job.id, attempt=job.attempt, spec=spec, secrets=opened)
+        with self._publisher() as publisher:
+
+            def emit(event: Any) -> None:
+                publisher.append(event)
+                self._progress.add(event)
+
+            return execute(
+                assignment, worker.execution, emit=emit, report=self._report, pulse=lambda: self._heartbeat.reason
+            )
+
+    @contextmanager
+    def _publisher(self) -> Iterator[Publisher]:
+        settings = self._worker.settings
+        spool = _spool(settings.state_dir, self._fence)
+        try:
+            with Publisher(
+                self._worker.redis,
+                lambda key, data: with_store(settings, lambda objects: objects.put(key, data)),
+                job_id=self._job.id,
+                attempt=self._job.attempt,
+                spool=spool,
+                hot_limit=settings.hot_events,
+            ) as publisher:
+                yield publisher
+        finally:
+            spool.unlink(missing_ok=True)
+
+    def _report(self, started: PhaseStarted) -> None:
+        """Note a phase; the start of the play is committed before it happens: the point of no return."""
+        self._end_phase()
+        self._phase, self._phase_began = started.phase, time.monotonic()
+        values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
+        if started.commit is not None:
+            values |= {"commit": started.commit, "source_cache": started.cache}
+        if started.phase is not Phase.PLAYING:
+            self._progress.set(**values)
+            return
+        waiting, _ = self._progress.take()
+        lease = now_plus(self._worker.settings.lease_playing)
+        values = waiting | values | {"play_started_at": now_plus(), "lease_until": lease}
+        self._worker.db.write(store.write_running, self._fence, **values)
+        self._heartbeat.phase = Phase.PLAYING
+
+    def _end_phase(self) -> None:
+        seconds = time.monotonic() - self._phase_began
+        self._timings[self._phase.value] = round(self._timings.get(self._phase.value, 0.0) + seconds, 3)
+        telemetry.PHASE_SECONDS.labels(self._phase.value).observe(seconds)
+        self._phase_began = time.monotonic()
+
+    def _stopped(self, reason: StopReason) -> End:
+        playing = self._heartbeat.phase is Phase.PLAYING
+        match reason:
+            case StopReason.CANCELED:
+                return Outcome(Status.CANCELED, None, None, None)
+            case StopReason.SHUTDOWN if not playing:
+                return HandBack(0, "the worker shut down before the play began")
+            case StopReason.SHUTDOWN:
+                return Outcome(Status.LOST, None, "worker_shutdown", "the worker was shut down while the play ran")
+            case StopReason.TIMED_OUT:
+                return Outcome(Status.TIMED_OUT, None, "timed_out", "the play ran longer than options.timeout")
+            case StopReason.LEASE_LOST:
+                return None
+
+    def _again_or_error(self, error: TransientJobError) -> End:
+        settings = self._worker.settings
+        if self._job.attempt >= settings.max_attempts:
+            return _error(error)
+        pause = min(settings.retry_base * 2 ** (self._job.attempt - 1), settings.retry_cap)
+        return HandBack(pause * (0.75 + secrets.randbelow(500) / 1000), f"{error.job_code}: {error.detail}")
+
+    def _finish(self, outcome: Outcome) -> bool:
+        values, hosts = self._progress.take()
+        ended = self._worker.db.write(_finish, self._fence, outcome, values | {"timings": self._timings}, hosts)
+        if not ended:
+            self._progress.put_back(values, hosts)
+        return ended
+
+    def _announce(self, status: Status) -> None:
+        log.info("job ended", status=status)
+        telemetry.JOBS_ENDED.labels(self._job.queue, status).inc()
+        mark_end(self._worker.redis, self._job.id, self._job.attempt, self._progress.last_seq)
+        try:
+            self._worker.queue.close(self._job.id, attempt=self._job.attempt)
+        except Unavailable as error:
+            log.warning("closing waits for upkeep", error=error.detail)
+
+
+def _finish(session: Any, fence: Fence, outcome: Outcome, values: dict[str, Any], hosts: dict[str, Any]) -> bool:
+    if hosts:
+        store.save_hosts(session, fence, hosts)
+    return store.finish(
+        session,
+        fence,
+        outcome.status,
+        **values
+        | {
+            "phase": Phase.FINISHING,
+            "return_code": outcome.return_code,
+            "error_code": outcome.error_code,
+            "error_message": outcome.message,
+        },
+    )
+
+
+def _persist(write: Callable[[], T]) -> T | None:
+    """Write through a database outage; None when it lasted too long or the job is no longer ours."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return write()
+        except LeaseLost:
+            return None
+        except Unavailable:
+            if time.monotonic() > deadline:
+                log.exception("gave up writing a result")
+                return None
+            time.sleep(1.0)
+
+
+def _error(error: JobError) -> Outcome:
+    return Outcome(Status.ERROR, None, error.job_code, error.detail)
+
+
+def _seconds(job: Job) -> float:
+    assert job.started_at is not None  # noqa: S101 - set by the claim
+    return round((job.started_at - job.queued_at).total_seconds(), 3)
+
+
+def _spool(state_dir: Path, fence: Fence) -> Path:
+    folder = state_dir / "spool"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{fence.job_id}.{fence.attempt}.ndjson"

@@ -1,0 +1,89 @@
+"""Starting a worker process: checks first, then Celery with upkeep, until it is told to stop."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+
+from ansible_api.celery import create_app
+from ansible_api.credentials import store as credentials
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.db import Database
+from ansible_api.execution.sandbox import choose
+from ansible_api.execution.workspace import sweep
+from ansible_api.logs import configure_logs, get_logger
+from ansible_api.routing import Queue
+from ansible_api.schema import require_current
+from ansible_api.settings import Settings
+from ansible_api.tasks.upkeep import UpkeepStep
+from ansible_api.tasks.worker import shutdown, start_child
+
+TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "close", "deliver"))
+SPOOL_DAYS = 7
+log = get_logger(__name__)
+
+
+def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int, ready_file: Path | None) -> None:
+    """Serve some queues until SIGTERM; StartupError when database, master key or isolation are not right."""
+    configure_logs(settings.log_level)
+    _check(settings)
+    log.info("worker starts", queues=list(queues), isolation=type(choose(settings.isolation)).__name__)
+    app = create_app(settings)
+    app.conf.include = TASK_MODULES
+    app.steps["worker"].add(UpkeepStep)
+    _connect_signals(settings, ready_file)
+    app.set_current()
+    _start(app, queues, concurrency)
+
+
+def _check(settings: Settings) -> None:
+    with closing(Database(settings.database_url.get_secret_value())) as db:
+        require_current(db.engine)
+        db.read(credentials.check_master_key, Cipher.from_setting(settings.master_key))
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sweep(settings.state_dir / "work")
+    _sweep_spool(settings.state_dir / "spool")
+
+
+def _sweep_spool(folder: Path) -> None:
+    """Drop what crashed attempts left, after somebody had the time to look at it."""
+    for path in folder.glob("*.ndjson"):
+        if path.stat().st_mtime < time.time() - SPOOL_DAYS * 86400:
+            path.unlink(missing_ok=True)
+
+
+def _connect_signals(settings: Settings, ready_file: Path | None) -> None:
+    def begin_shutdown(**_: Any) -> None:
+        shutdown.begin(settings.shutdown_grace)
+
+    def tell_ready(**_: Any) -> None:
+        if ready_file is not None:
+            ready_file.touch()
+
+    def keep_logging(**_: Any) -> None:
+        """Celery leaves logging alone when somebody listens to this signal."""
+
+    # Celery holds receivers weakly unless told otherwise.
+    signals.worker_shutting_down.connect(begin_shutdown, weak=False)
+    signals.worker_ready.connect(tell_ready, weak=False)
+    signals.setup_logging.connect(keep_logging, weak=False)
+    signals.worker_process_init.connect(lambda **_: start_child(), weak=False)
+
+
+def _start(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
+    pool = "+".join(queues) if len(queues) <= 2 else "all"
+    app.worker_main(
+        [
+            "worker",
+            f"--queues={','.join(queues)}",
+            f"--concurrency={concurrency}",
+            f"--hostname={pool}.{os.getpid()}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=INFO",
+        ]
+    )

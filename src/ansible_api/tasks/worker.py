@@ -1,0 +1,104 @@
+"""The composition root of a worker child, and what it shares with its parent process."""
+
+import mmap
+import os
+import queue
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+import redis
+
+from ansible_api.celery import create_app
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.db import Database
+from ansible_api.dispatch import CeleryQueue, JobQueue
+from ansible_api.execution.execute import ExecutionConfig
+from ansible_api.redis import client
+from ansible_api.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """All that a task needs."""
+
+    settings: Settings
+    db: Database
+    redis: "redis.Redis"
+    cipher: Cipher
+    queue: JobQueue
+    execution: ExecutionConfig
+    owner: str
+
+
+def create_worker(settings: Settings, node: str) -> Worker:
+    """Build everything anew: a forked child must not use its parent's connections."""
+    return Worker(
+        settings=settings,
+        db=Database(settings.database_url.get_secret_value()),
+        redis=client(settings.redis_url.get_secret_value()),
+        cipher=Cipher.from_setting(settings.master_key),
+        queue=CeleryQueue(create_app(settings)),
+        execution=ExecutionConfig.from_settings(settings),
+        owner=f"{node}/{os.getpid()}",
+    )
+
+
+class _Process:
+    """What this process has built; filled at its start, never at import."""
+
+    worker: Worker | None = None
+    node: str = ""
+
+
+def node_name() -> str:
+    """Names this worker process among all: lease owners begin with it, so that a parent knows its children's."""
+    if not _Process.node:
+        _Process.node = f"{socket.gethostname()}:{os.getpid()}:{int(time.time())}"
+    return _Process.node
+
+
+def start_child() -> None:
+    """Build the worker of a fresh child."""
+    _Process.worker = create_worker(load_settings(), node_name())
+
+
+def current() -> Worker:
+    """The worker of this process."""
+    if _Process.worker is None:
+        start_child()
+    assert _Process.worker is not None  # noqa: S101 - start_child has just set it
+    return _Process.worker
+
+
+# Jobs whose child process died; the parent notices, upkeep in the parent acts.
+dead_jobs: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+
+
+class Shutdown:
+    """A moment that the parent sets and its children see, through memory they share since the fork."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+
+    def begin(self, grace: float) -> None:
+        """Running plays may go on for `grace` seconds; a second call means at once."""
+        moment = time.time() + (0 if self.begun else grace)
+        self._memory[:8] = struct.pack("d", moment)
+
+    @property
+    def deadline(self) -> float:
+        """Unix time until which plays may run; 0: no shutdown is under way."""
+        return float(struct.unpack("d", self._memory[:8])[0])
+
+    @property
+    def begun(self) -> bool:
+        return self.deadline > 0
+
+    @property
+    def over(self) -> bool:
+        return self.begun and time.time() >= self.deadline
+
+
+shutdown = Shutdown()

@@ -1,0 +1,185 @@
+"""The whole service in a test: a real API and real workers on real servers, with short leases."""
+
+import os
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from ansible_api.schema import upgrade
+from tests.processes import MARK, new_mark, processes_with
+from tests.servers.processes import free_port
+from tests.waiting import wait_for
+
+COMMAND = [sys.executable, "-P", "-m", "ansible_api.cli"]
+TERMINAL = {"successful", "failed", "error", "canceled", "timed_out", "lost"}
+QUICK = {
+    "LEASE_PREPARING": "4",
+    "LEASE_PLAYING": "4",
+    "LEASE_RENEWAL": "1",
+    "UPKEEP_INTERVAL": "0.5",
+    "REPUBLISH_AFTER": "1",
+    "RETRY_BASE": "0.2",
+    "CANCEL_GRACE": "2",
+    "SHUTDOWN_GRACE": "10",
+    "WEBHOOK_SCHEDULE": "[0, 0.2, 0.2]",
+    "LOOPBACK_EGRESS": "true",
+    "ALLOW_LOCAL_REPOS": "true",
+}
+
+
+@dataclass
+class Service:
+    """One installation: its environment, its processes, a client with an admin key."""
+
+    folder: Path
+    env: dict[str, str]
+    port: int = field(default_factory=free_port)
+    mark: str = field(default_factory=new_mark)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    key: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=70, trust_env=False
+        )
+
+    def run(self, *arguments: str) -> str:
+        """What a command of ours prints."""
+        done = subprocess.run(
+            [*COMMAND, *arguments], env=self._environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def start(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a part with its log in the folder."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*COMMAND, *arguments], env=self._environment() | env, stdout=log, stderr=log, start_new_session=True
+            )
+        self.processes.append(process)
+        return process
+
+    def start_api(self) -> None:
+        self.start("api", "api", "--port", str(self.port))
+        wait_for(self._ready, timeout=30, message=f"API not ready: {self.log('api')}")
+
+    def start_worker(self, *queues: str, name: str = "worker", concurrency: int = 2) -> subprocess.Popen[bytes]:
+        """A worker that takes tasks when this returns."""
+        ready = self.folder / f"{name}.ready"
+        ready.unlink(missing_ok=True)
+        named = [word for queue in queues for word in ("--queue", queue)]
+        options = ["--concurrency", str(concurrency), "--ready-file", str(ready)]
+        process = self.start(name, "worker", *named, *options)
+        wait_for(ready.exists, timeout=30, message=f"worker not ready: {self.log(name)}")
+        return process
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def submit(self, spec: dict[str, Any], **headers: str) -> str:
+        """The id of an accepted job."""
+        with self.client as client:
+            answer = client.post("/api/v1/jobs", json=spec, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        with self.client as client:
+            answer: dict[str, Any] = client.get(f"/api/v1/jobs/{job_id}").json()
+        return answer
+
+    def wait_for_status(self, job_id: str, *statuses: str, timeout: float = 60) -> dict[str, Any]:
+        """The job, once it has one of these statuses (any terminal one when none is given)."""
+
+        def reached() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["status"] in (statuses or TERMINAL) else None
+
+        job = wait_for(reached, timeout, message=f"{job_id} did not become {statuses or 'terminal'}")
+        assert job is not None
+        return job
+
+    def wait_for_closed(self, job_id: str, timeout: float = 30) -> dict[str, Any]:
+        """The job, once its log is stored or given up."""
+        self.wait_for_status(job_id)
+        wait_for(lambda: self.job(job_id)["log_status"] != "pending", timeout, message=f"{job_id} was not closed")
+        return self.job(job_id)
+
+    def log_of(self, job_id: str) -> str:
+        with self.client as client:
+            answer = client.get(f"/api/v1/jobs/{job_id}/logs", follow_redirects=True)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def store_credential(self, **fields: Any) -> None:
+        with self.client as client:
+            answer = client.post("/api/v1/credentials", json=fields)
+        assert answer.status_code == 201, answer.text
+
+    def pids(self) -> set[int]:
+        """Every process of this installation, and of the plays that it runs."""
+        return set(processes_with(self.mark))
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            with suppress(ProcessLookupError):
+                process.terminate()
+        for process in reversed(self.processes):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self.processes:
+            process.wait(5)
+
+    def _ready(self) -> bool:
+        with suppress(httpx.HTTPError), self.client as client:
+            return client.get("/ready").status_code == 200
+        return False
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_API_")}
+        return inherited | {f"ANSIBLE_API_{name}": value for name, value in self.env.items()} | {MARK: self.mark}
+
+
+@contextmanager
+def installed(folder: Path, database_url: str, redis_url: str, **settings: str) -> Iterator[Service]:
+    """An installation with a fresh schema and an admin key, nothing started yet."""
+    upgrade(database_url)
+    env = QUICK | {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "MASTER_KEY": "1:" + b64encode(os.urandom(32)).decode(),
+        "STATE_DIR": str(folder / "state"),
+    }
+    if "S3_BUCKET" not in settings:
+        env["OBJECTS_DIR"] = str(folder / "objects")
+    service = Service(folder, env | settings)
+    service.key = service.run("keys", "create", "--name", "test", "--role", "admin")
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def local_job(repo: Path, path: str | Sequence[str] = "site.yml", hosts: int = 1, **parts: Any) -> dict[str, Any]:
+    """A request that plays on local connections."""
+    names = [f"host{number}" for number in range(1, hosts + 1)]
+    inventory = {"type": "inline", "hosts": names, "group_vars": {"all": {"ansible_connection": "local"}}}
+    return {"source": {"type": "playbook", "repo": str(repo), "path": path}, "inventory": inventory, **parts}

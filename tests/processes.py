@@ -1,0 +1,25 @@
+"""Finding the processes of a test: each carries a mark in its environment."""
+
+import uuid
+from pathlib import Path
+
+MARK = "TEST_PROCESS_MARK"
+
+
+def new_mark() -> str:
+    """A value for MARK that no other test has."""
+    return uuid.uuid4().hex
+
+
+def processes_with(mark: str) -> list[int]:
+    """The living processes that inherited the mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environ = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if f"{MARK}={mark}".encode() in environ.split(b"\0"):
+                found.append(int(entry.name))
+    return found
