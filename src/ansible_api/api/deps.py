@@ -17,6 +17,7 @@ from ansible_api.dispatch import CeleryQueue
 from ansible_api.errors import Forbidden, Unauthenticated
 from ansible_api.keys import store as keys
 from ansible_api.keys.model import Role
+from ansible_api.keys.store import Holder
 from ansible_api.objects import ObjectStore
 from ansible_api.settings import Settings
 
@@ -43,34 +44,23 @@ async def _parts(request: Request) -> Parts:
 Service = Annotated[Parts, Depends(_parts)]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks."""
-
-    key_id: str
-    team: str
-    role: Role
-    queues: tuple[str, ...] | None
-
-
 _bearer = HTTPBearer(auto_error=False, description="an API key: `Authorization: Bearer aak_…`")
 Bearer: TypeAlias = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-def _with_role(needed: Role) -> Callable[[Parts, HTTPAuthorizationCredentials | None], Awaitable[Caller]]:
-    async def caller(service: Service, given: Bearer) -> Caller:
+def _with_role(needed: Role) -> Callable[[Parts, HTTPAuthorizationCredentials | None], Awaitable[Holder]]:
+    async def caller(service: Service, given: Bearer) -> Holder:
         if given is None:
             raise Unauthenticated
-        key = await service.db.read(keys.authenticate, given.credentials)
-        role = Role(key.role)
-        bind_contextvars(key_id=key.id, team=key.team)
-        if not role.includes(needed):
-            raise Forbidden(f"this takes the role {needed}; this API key has the role {role}")
-        return Caller(key.id, key.team, role, tuple(key.queues) if key.queues is not None else None)
+        holder = await service.db.read(keys.authenticate, given.credentials)
+        bind_contextvars(key_id=holder.key_id, team=holder.team)
+        if not holder.role.includes(needed):
+            raise Forbidden(f"this takes the role {needed}; this API key has the role {holder.role}")
+        return holder
 
     return caller
 
 
-Viewer = Annotated[Caller, Depends(_with_role(Role.VIEWER))]
-Submitter = Annotated[Caller, Depends(_with_role(Role.SUBMITTER))]
-Admin = Annotated[Caller, Depends(_with_role(Role.ADMIN))]
+Viewer = Annotated[Holder, Depends(_with_role(Role.VIEWER))]
+Submitter = Annotated[Holder, Depends(_with_role(Role.SUBMITTER))]
+Admin = Annotated[Holder, Depends(_with_role(Role.ADMIN))]

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials import store as credentials
-from ansible_api.db import new_id, now_plus
+from ansible_api.db import new_id
 from ansible_api.egress import Policy, check_url
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, NotSupportedYet
 from ansible_api.jobs import store
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
 from ansible_api.jobs.spec import HashicorpVaultRef, InlineInventory, JobSpec, PlaybookSource, repo_scheme
-from ansible_api.jobs.state import Phase, Status
+from ansible_api.jobs.state import Status
 from ansible_api.routing import route
 from ansible_api.settings import Settings
 
@@ -50,8 +50,7 @@ def submit(session: Session, submission: Submission, settings: Settings) -> tupl
     if (known := _known(session, submission)) is not None:
         return known, False
     _check_credentials(session, submission)
-    job = _row(submission, settings)
-    store.insert(session, job)
+    job = _insert(session, submission, settings)
     if submission.idempotency_key is not None:
         session.add(
             IdempotencyKey(
@@ -96,23 +95,20 @@ def _known(session: Session, submission: Submission) -> Job | None:
     return store.get_of_team(session, submission.team, known.job_id)
 
 
-def _row(submission: Submission, settings: Settings) -> Job:
+def _insert(session: Session, submission: Submission, settings: Settings) -> Job:
     spec = submission.spec
     where = route(spec.workload(settings.default_timeout), long_running_after=settings.long_running_after)
-    return Job(
+    return store.insert_job(
+        session,
         id=new_id("job"),
         team=submission.team,
         key_id=submission.key_id,
         spec=spec.as_json(),
-        status=Status.QUEUED,
-        phase=Phase.QUEUED,
         queue=where.queue,
         priority=where.priority,
         route_reason=where.reason,
-        created_at=now_plus(),
-        queued_at=now_plus(),
-        republish_at=now_plus(settings.republish_after),
         trace_parent=submission.trace_parent,
+        republish_after=settings.republish_after,
     )
 
 

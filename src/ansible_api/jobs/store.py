@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -57,9 +57,21 @@ class Standing:
 # Submission
 
 
-def insert(session: Session, job: Job) -> None:
-    session.add(job)
-    session.flush()
+# One round trip: the row goes in, the database's times come back. The unit of work would take two, and twice the time.
+_OWN_VALUES = ("id", "team", "key_id", "spec", "queue", "priority", "route_reason", "trace_parent")
+_INSERT = (
+    insert(Job)
+    .values(
+        {name: bindparam(name) for name in _OWN_VALUES}
+        | {"created_at": now_plus(), "queued_at": now_plus(), "republish_at": now_plus(bindparam("republish_after"))}
+    )
+    .returning(Job)
+)
+
+
+def insert_job(session: Session, *, republish_after: float, **values: Any) -> Job:
+    """Write a new job, which waits; `values` are those of _OWN_VALUES."""
+    return session.scalars(_INSERT, values | {"republish_after": republish_after}).one()
 
 
 def by_idempotency_key(session: Session, team: str, key: str) -> IdempotencyKey | None:

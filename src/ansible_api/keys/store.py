@@ -1,9 +1,10 @@
 """SQL of API keys."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
@@ -11,7 +12,23 @@ from ansible_api.errors import NotFound, Unauthenticated
 from ansible_api.keys.digest import NewKey, key_id, make_key, matches
 from ansible_api.keys.model import ApiKey, Role
 
+# Every request asks this: plain columns, and a statement that is built once, cost half of what an entity does.
+_LIVING = select(ApiKey.id, ApiKey.team, ApiKey.role, ApiKey.queues, ApiKey.digest).where(
+    ApiKey.id == bindparam("wanted"),
+    ApiKey.revoked_at.is_(None),
+    ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now_plus()),
+)
 DEAD_KEY = "unknown, expired or revoked API key: ask an admin of your team for a new one"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a key, and what the key may do."""
+
+    key_id: str
+    team: str
+    role: Role
+    queues: tuple[str, ...] | None
 
 
 def create(
@@ -41,21 +58,15 @@ def create(
     return row, new
 
 
-def authenticate(session: Session, text: str) -> ApiKey:
-    """The living key of that text; Unauthenticated says the same for every kind of dead one."""
+def authenticate(session: Session, text: str) -> Holder:
+    """Who holds the living key of that text; Unauthenticated says the same for every kind of dead one."""
     wanted = key_id(text)
     if wanted is None:
         raise Unauthenticated(DEAD_KEY)
-    row = session.execute(
-        select(ApiKey).where(
-            ApiKey.id == wanted,
-            ApiKey.revoked_at.is_(None),
-            ApiKey.expires_at.is_(None) | (ApiKey.expires_at > now_plus()),
-        )
-    ).scalar_one_or_none()
+    row = session.execute(_LIVING, {"wanted": wanted}).one_or_none()
     if row is None or not matches(text, row.digest):
         raise Unauthenticated(DEAD_KEY)
-    return row
+    return Holder(row.id, row.team, Role(row.role), None if row.queues is None else tuple(row.queues))
 
 
 def list_keys(session: Session, team: str) -> Sequence[ApiKey]:
