@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+
+from ansible_api.credentials.secrets import GitLogin, SshKey
+from ansible_api.errors import JobError, TransientJobError
+from ansible_api.execution.source import Checkout, GitLimits, checkout
+from ansible_api.settings import HostKeyPolicy
 from tests.servers.git_servers import (
     TOKEN,
     USERNAME,
@@ -25,11 +30,6 @@ from tests.servers.git_servers import (
     ssh_git_server,
 )
 from tests.waiting import wait_for
-
-from ansible_api.credentials.secrets import GitLogin, SshKey
-from ansible_api.errors import JobError, TransientJobError
-from ansible_api.execution.source import Checkout, GitLimits, checkout
-from ansible_api.settings import HostKeyPolicy
 
 MIB = 1024 * 1024
 LIMITS = GitLimits(timeout=60, memory=1024 * MIB, size=64 * MIB, cache_size=1024 * MIB)
