@@ -97,8 +97,9 @@ def execute(
 ) -> Outcome:
     """Run the attempt to its end.
 
-    Raises JobError when it cannot be run, LeaseLost (also from `report`) and Stopped. Whatever happens, no process,
-    file or secret of it is left. Must be called from a thread that lives as long as the play: it ends with it.
+    Raises JobError when it cannot be run or must be broken off, LeaseLost (also from `report`) and Stopped. Whatever
+    happens, no process, file or secret of it is left. Must be called from a thread that lives as long as the play:
+    it ends with it.
     """
     mask = Mask(assignment.secrets.values())
     sandbox = choose(config.isolation)

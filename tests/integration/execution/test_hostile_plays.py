@@ -5,6 +5,7 @@ import pytest
 from tests.integration.execution.plays import Trial, repository, spec_of
 
 from ansible_api.errors import JobError
+from ansible_api.execution import runner
 from ansible_api.jobs.state import Status
 
 VICTIM = json.dumps({"event": "runner_on_ok", "event_data": {"play": "LEAKED-FROM-THE-WORKER"}})
@@ -114,3 +115,16 @@ def test_an_ansible_cfg_that_leads_out_of_the_repository_is_not_read(trial: Tria
     with pytest.raises(JobError) as caught:
         trial.run(spec_of(repo))
     assert caught.value.job_code == "path_outside_repository"
+
+
+def test_output_without_end_is_broken_off_before_it_fills_the_workers_memory(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SILENCE_LIMIT", 1024 * 1024)
+    head = "def attack(value, kind, victim):"
+    flood = FILTER.replace(head, head + "\n    while True: os.write(1, b'x' * 65536)")
+    repo = repository(tmp_path / "repo", {"site.yml": PLAY, "filter_plugins/hostile.py": flood})
+    with pytest.raises(JobError) as caught:
+        trial.run(spec_of(repo, extra_vars={"kind": "flood", "victim": "none"}, options={"timeout": 60}))
+    assert caught.value.job_code == "output_too_large"
+    assert trial.leftovers() == []
