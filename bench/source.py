@@ -13,6 +13,7 @@ from tests.acceptance.service import local_job
 from tests.servers.git_servers import TOKEN, USERNAME, git_repository, https_git_server
 
 from ansible_api.credentials.secrets import GitLogin
+from ansible_api.db import new_id
 from ansible_api.execution.source import GitLimits, checkout
 from ansible_api.execution.workspace import workspace
 from bench.figures import Figure, median
@@ -55,7 +56,7 @@ def _checkouts(folder: Path, urls: dict[str, str]) -> Iterator[Figure]:
     login = GitLogin(username=USERNAME, token=SecretStr(TOKEN))
 
     def one(url: str) -> float:
-        with workspace(folder / "work", "job-bench.1") as room:
+        with workspace(folder / "work", f"{new_id('job')}.1") as room:
             started = time.perf_counter()
             checkout(
                 url,
