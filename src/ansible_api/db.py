@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, DateTime, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import URL, BindParameter, DateTime, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -54,7 +54,7 @@ class now_plus(FunctionElement[datetime]):  # noqa: N801 - reads as an SQL funct
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float = 0) -> None:
+    def __init__(self, seconds: float | BindParameter[float] = 0) -> None:
         super().__init__(seconds)
 
 
