@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi import FastAPI
 
 from ansible_api.api.app import create_app
@@ -171,3 +173,10 @@ def sqlite_settings(sqlite_url: str, redis_server: Any, tmp_path: Path) -> Setti
     redis_server.flush()
     upgrade(sqlite_url)
     return settings_of(sqlite_url, redis_server.url, tmp_path / "objects")
+
+
+@pytest.fixture(scope="session")
+def ssh_key() -> str:
+    """A private key in OpenSSH form."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
