@@ -109,4 +109,4 @@ def sqlite_settings(sqlite_url: str, redis_server: Any, tmp_path: Path) -> Itera
     redis_server.process.revive()
     redis_server.flush()
     upgrade(sqlite_url)
-    return settings_of(sqlite_url, redis_server.url, tmp_path / "objects")
+    yield settings_of(sqlite_url, redis_server.url, tmp_path / "objects")
