@@ -62,7 +62,8 @@ def no_such_commit() -> Refused:
 
 def unreachable(host: str) -> Refused:
     """The answer to whatever may be better on the next attempt."""
-    return Refused("source_unreachable", f"The git server {host} could not be reached.", transient=True)
+    detail = f"The git server {host} could not be reached: check repo, or submit again later."
+    return Refused("source_unreachable", detail, transient=True)
 
 
 def meter(limit: int) -> Callable[[int], None]:

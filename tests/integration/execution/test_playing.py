@@ -82,7 +82,7 @@ def test_runs_several_playbooks_in_order(trial: Trial, tmp_path: Path) -> None:
 def test_a_failed_task_is_failed_and_names_the_hosts(trial: Trial, tmp_path: Path) -> None:
     play = "- hosts: all\n  gather_facts: false\n  tasks:\n    - fail: msg=no\n      when: inventory_hostname != 'b'\n"
     outcome = trial.run(spec_of(repository(tmp_path / "repo", {"site.yml": play}), hosts=("a", "b", "c")))
-    assert (outcome.status, outcome.return_code, outcome.error_code) == (Status.FAILED, 2, None)
+    assert (outcome.status, outcome.return_code, outcome.error_code) == (Status.FAILED, 2, "play_failed")
     assert outcome.message == "failed: a, c"
 
 

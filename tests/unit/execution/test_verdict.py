@@ -26,13 +26,24 @@ def test_exit_code_zero_is_successful_whatever_was_said() -> None:
 
 def test_after_the_play_began_a_bad_end_is_failed() -> None:
     result = outcome(1, BEGAN, *said("[ERROR]: something in the middle"))
-    assert result == Outcome(Status.FAILED, 1, None, "something in the middle")
+    assert result == Outcome(Status.FAILED, 1, "play_failed", "something in the middle")
 
 
 def test_failed_and_unreachable_hosts_are_named_shortly() -> None:
     failures = [("runner_on_failed", {"host": f"h{number}"}) for number in range(7)]
     result = outcome(2, BEGAN, *failures, ("runner_on_unreachable", {"host": "gone"}))
     assert result.message == "failed: h0, h1, h2, h3, h4 and 2 more; unreachable: gone"
+
+
+def test_a_play_whose_hosts_were_all_away_is_told_from_one_that_failed() -> None:
+    away = ("runner_on_unreachable", {"host": "gone"})
+    assert outcome(4, BEGAN, away).error_code == "hosts_unreachable"
+    assert outcome(2, BEGAN, away, ("runner_on_failed", {"host": "a"})).error_code == "play_failed"
+
+
+def test_advice_precedes_ansibles_words() -> None:
+    text = "Specified --limit leaves us with no hosts to target."
+    assert outcome(1, *said(f"[ERROR]: {text}")).message == f"correct options.limit: {text}"
 
 
 def test_ignored_failures_are_not_counted() -> None:
@@ -55,6 +66,7 @@ def test_an_end_by_signal_says_so() -> None:
         (4, "[ERROR]: YAML parsing failed: x", "playbook_syntax_error"),
         (1, "[ERROR]: Specified --limit leaves us with no hosts to target.", "limit_matches_nothing"),
         (1, "[ERROR]: Invalid vars_files file: Decryption failed (no vault secrets)", "vault_password_wrong"),
+        (1, "[ERROR]: Attempting to decrypt but no vault secrets found.", "vault_password_missing"),
         (1, "bwrap: No permissions to create new namespace", "sandbox_failed"),
         (2, "ansible-playbook: error: unrecognized arguments: --x", "ansible_refused"),
         (127, "cannot start /x/ansible-playbook: No such file or directory", "ansible_refused"),
