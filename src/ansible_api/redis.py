@@ -12,6 +12,8 @@ BROKER_DB, RESULT_DB, EVENT_DB = 0, 1, 2
 
 # A dead or hung server costs a bounded wait, everywhere.
 TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 2.0, "socket_timeout": 5.0, "health_check_interval": 30}
+# Everybody who follows a job or waits for one holds a connection, and redis-py's default is 100.
+MAX_CONNECTIONS = 5000
 
 
 def client(url: str) -> "redis.Redis":
@@ -21,7 +23,7 @@ def client(url: str) -> "redis.Redis":
 
 def async_client(url: str) -> "redis.asyncio.Redis":
     """Asynchronous client of the events database."""
-    return redis.asyncio.Redis.from_url(with_db(url, EVENT_DB), **TIMEOUTS)
+    return redis.asyncio.Redis.from_url(with_db(url, EVENT_DB), max_connections=MAX_CONNECTIONS, **TIMEOUTS)
 
 
 def with_db(url: str, db: int) -> str:
