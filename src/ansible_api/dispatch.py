@@ -6,10 +6,11 @@ A message is a hint. Losing one costs time, repeating one costs nothing: the row
 from typing import Any, Protocol
 
 from celery import Celery, chord
-from kombu.exceptions import ChannelError, OperationalError
+from celery.result import denied_join_result
+from kombu.exceptions import OperationalError
 
 from ansible_api.errors import Unavailable
-from ansible_api.routing import Queue, TaskName, broker_priority
+from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority
 
 PRODUCTS = ("log", "events")
 
@@ -50,9 +51,13 @@ class CeleryQueue:
         )
 
     def close(self, job_id: str, *, attempt: int) -> None:
+        if attempt == 0:  # no worker ever had it: there is nothing to upload
+            self._send(TaskName.CLOSE_JOB, [], job_id, attempt, queue=Queue.DELIVERY.value)
+            return
         header = [self._signature(TaskName.UPLOAD, job_id, attempt, product) for product in PRODUCTS]
         body = self._signature(TaskName.CLOSE_JOB, job_id, attempt)
-        self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
+        with denied_join_result():  # else Celery subscribes this process to results that it never reads
+            self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
 
     def deliver(self, delivery_id: str) -> None:
         self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY.value)
@@ -70,10 +75,10 @@ class CeleryQueue:
 
     def _depth(self, queue: Queue) -> int:
         with self._app.connection_for_read() as connection:
-            try:
-                return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
-            except ChannelError:  # Redis knows no empty queue
-                return 0
+            channel = connection.default_channel
+            # Declared in full: kombu's passive declaration overlooks queues under a key prefix of Redis.
+            arguments = channel.prepare_queue_arguments({}, max_priority=HIGHEST_PRIORITY)
+            return int(channel.queue_declare(queue.value, durable=True, auto_delete=False, arguments=arguments)[1])
 
     def _priority(self, priority: int) -> int:
         return broker_priority(priority, transport=str(self._app.conf.broker_url))

@@ -53,8 +53,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
     cipher = Cipher.from_setting(settings.master_key)
     db = AsyncDatabase(settings.database_url.get_secret_value())
     stack.push_async_callback(db.close)
-    async with db.engine.connect() as connection:
-        await connection.run_sync(check_current)
+    await db.read(lambda session: check_current(session.connection()))
     await db.read(check_master_key, cipher)
     events = redis.async_client(settings.redis_url.get_secret_value())
     stack.push_async_callback(events.aclose)

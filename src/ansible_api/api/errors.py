@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ansible_api.api.pointers import field_errors
+from ansible_api.api.pointers import parameter_errors
 from ansible_api.errors import (
     AnsibleApiError,
     InvalidRequest,
@@ -83,11 +83,7 @@ async def _ours(_request: Request, error: Exception) -> Response:
 
 async def _invalid_parameters(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    # What was given is absent from the pointers' document, so each place is named as FastAPI does: ("query", "limit").
-    document: dict[str, dict[str, None]] = {}
-    for item in error.errors():
-        document.setdefault(str(item["loc"][0]), {})[str(item["loc"][-1])] = None
-    return problem(InvalidRequest(errors=field_errors(error.errors(), document)))
+    return problem(InvalidRequest(errors=parameter_errors(error.errors())))
 
 
 async def _of_routing(_request: Request, error: Exception) -> Response:

@@ -78,4 +78,15 @@ def _document(app: FastAPI) -> dict[str, Any]:
     models = [(model, "validation") for model in BODIES] + [(Problem, "serialization")]
     _, definitions = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]
     document["components"]["schemas"] |= definitions["$defs"]
+    _drop_foreign_refusals(document)
     return document
+
+
+def _drop_foreign_refusals(document: dict[str, Any]) -> None:
+    """FastAPI adds its own 422 to every call with a parameter in its path; ours says it where it can happen."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if MEDIA_TYPE not in operation["responses"].get("422", {}).get("content", {}):
+                operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)

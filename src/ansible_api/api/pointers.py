@@ -36,6 +36,11 @@ def field_errors(found: Sequence[ErrorDetails], document: Any) -> list[FieldErro
     return [FieldError(place, "; or: ".join(said)) for place, said in list(details.items())[:MOST_ERRORS]]
 
 
+def parameter_errors(found: Sequence[ErrorDetails]) -> list[FieldError]:
+    """The same for parameters, whose places FastAPI knows: `/query/limit`, `/header/idempotency-key`."""
+    return [FieldError(pointer(error["loc"]), _words(error)) for error in found[:MOST_ERRORS]]
+
+
 def _said_better(place: str, placed: Sequence[tuple[str, ErrorDetails]]) -> bool:
     return any(
         error["type"] not in WRONG_TYPE if other == place else other.startswith(place + "/") for other, error in placed

@@ -31,11 +31,11 @@ class Publisher:
         """A job waits."""
         await self._send(
             job.id,
-            lambda: self._queue.enqueue(job.id, attempt=job.attempt, queue=job.queue, priority=job.priority),
+            lambda: self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=job.queue, priority=job.priority),
         )
 
     async def close(self, job: JobView) -> None:
-        """A job ended before any worker had it."""
+        """A job ended that no worker had."""
         await self._send(job.id, lambda: self._queue.close(job.id, attempt=job.attempt))
 
     async def _send(self, job_id: str, message: Callable[[], None]) -> None:

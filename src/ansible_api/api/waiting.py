@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -33,10 +34,16 @@ async def _patience(
     limit = service.settings.wait_limit
     if wait is not None:
         return Patience(min(wait, limit), {})
-    if (preferred := _PREFERENCE.search(",".join(prefer or ()))) is None:
+    if (preferred := preferred_wait(prefer or ())) is None:
         return Patience(0, {})
-    seconds = min(int(preferred[1]), limit)
+    seconds = min(preferred, limit)
     return Patience(seconds, {"Preference-Applied": f"wait={seconds}"})
+
+
+def preferred_wait(headers: Iterable[str]) -> int | None:
+    """The seconds of the first `wait` preference; several headers are one list."""
+    found = _PREFERENCE.search(",".join(headers))
+    return int(found[1]) if found else None
 
 
 Wait = Annotated[Patience, Depends(_patience)]

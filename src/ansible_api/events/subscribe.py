@@ -51,9 +51,9 @@ class EventReader:
             await self._wait(after)
 
     async def _wait(self, after: int) -> None:
-        """Return when there may be more, after a second at the most."""
+        """Return when there may be more, or the end mark (`last seq`-1) is there; after a second at the most."""
         try:
-            await self._redis.xread({self._stream: f"{after}-1"}, block=BLOCK_MS, count=1)
+            await self._redis.xread({self._stream: f"{after}-0"}, block=BLOCK_MS, count=1)
         except redis.RedisError as error:
             raise _away(error) from error
 

@@ -41,11 +41,11 @@ class ExecutionConfig:
 
     work_dir: Path
     cache_dir: Path
-    git: GitLimits
     isolation: Isolation = Isolation.AUTO
     timeout: int = 3600
     cancel_grace: float = 5.0
     ssh_host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
+    git: GitLimits = GitLimits()  # noqa: RUF009 - frozen
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

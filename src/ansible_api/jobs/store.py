@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Float, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -63,7 +63,11 @@ _INSERT = (
     insert(Job)
     .values(
         {name: bindparam(name) for name in _OWN_VALUES}
-        | {"created_at": now_plus(), "queued_at": now_plus(), "republish_at": now_plus(bindparam("republish_after"))}
+        | {
+            "created_at": now_plus(),
+            "queued_at": now_plus(),
+            "republish_at": now_plus(bindparam("republish_after", type_=Float)),
+        }
     )
     .returning(Job)
 )

@@ -2,20 +2,31 @@
 
 import base64
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi import FastAPI
 
 from ansible_api.api.app import create_app
 from ansible_api.api.deps import Parts
-from ansible_api.db import Database
+from ansible_api.db import Database, now_plus
+from ansible_api.events.keys import events_object, log_object
+from ansible_api.events.publish import Publisher, mark_end
+from ansible_api.events.types import Event
+from ansible_api.jobs import store as jobs
+from ansible_api.jobs.model import JobObject
+from ansible_api.jobs.state import Phase, Status
 from ansible_api.keys import store as keys
 from ansible_api.keys.model import Role
+from ansible_api.objects import with_store
+from ansible_api.redis import client as sync_client
 from ansible_api.schema import upgrade
 from ansible_api.settings import Settings
 
@@ -44,6 +55,12 @@ class Api:
         _, key = self.database.write(keys.create, team=team, name=f"{team} {role}", role=role, **more)
         return key.text
 
+    def worker(self, job_id: str) -> "Worker":
+        """A worker that has claimed a job."""
+        job = self.database.write(jobs.claim, job_id, "test worker", 60.0)
+        assert job is not None
+        return Worker(self, jobs.Fence(job_id, job.attempt, "test worker"))
+
     def client(self, role: Role = Role.SUBMITTER, *, team: str = "red", key: str | None = None) -> httpx.AsyncClient:
         """A client with a key of that role and team."""
         text = key or self.key(role, team=team)
@@ -54,7 +71,53 @@ class Api:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://api.test", **more)
 
 
-OpenApi = Callable[..., Any]
+@dataclass(frozen=True)
+class Worker:
+    """What a worker does to a job, with its own database connection and Redis client."""
+
+    api: Api
+    fence: jobs.Fence
+
+    def begin_play(self) -> None:
+        self.api.database.write(jobs.write_running, self.fence, play_started_at=now_plus(), phase=Phase.PLAYING)
+
+    @contextmanager
+    def publisher(self, spool: Path, *, hot_limit: int = 4_000_000) -> Iterator[Publisher]:
+        """Publishes events as a worker does; segments go to the API's own object store."""
+        with sync_client(self.api.settings.redis_url.get_secret_value()) as client:
+
+            def put(key: str, data: bytes) -> None:
+                with_store(self.api.settings, lambda store: store.put(key, data))
+
+            places = {"job_id": self.fence.job_id, "attempt": self.fence.attempt}
+            with Publisher(client, put, spool=spool, hot_limit=hot_limit, **places) as publisher:
+                yield publisher
+
+    def finish(self, status: Status = Status.SUCCESSFUL, *, last_seq: int = 0) -> None:
+        """End the job, then wake who follows it."""
+        assert self.api.database.write(jobs.finish, self.fence, status, return_code=0, phase=Phase.FINISHING)
+        with sync_client(self.api.settings.redis_url.get_secret_value()) as client:
+            mark_end(client, self.fence.job_id, self.fence.attempt, last_seq)
+
+    async def store(self, kind: str, data: bytes) -> None:
+        """Store a product and close the job with it."""
+        key = (log_object if kind == "log" else events_object)(self.fence.job_id, self.fence.attempt)
+        stored = await self.api.parts.objects.put(key, data)
+        product = JobObject(
+            job_id=self.fence.job_id,
+            attempt=self.fence.attempt,
+            kind=kind,
+            key=key,
+            size=stored.size,
+            sha256=stored.sha256,
+            created_at=datetime.now(UTC),
+        )
+        places = {"log_status": "stored", "products": [product]}
+        assert self.api.database.write(jobs.close, self.fence.job_id, self.fence.attempt, **places)
+
+
+def event(seq: int, **more: Any) -> Event:
+    return Event(seq=seq, time="2026-01-15T10:00:00Z", type="runner_on_ok", stdout=f"line {seq}", **more)
 
 
 def settings_of(database_url: str, redis_url: str, objects: Path, **more: Any) -> Settings:
@@ -104,9 +167,16 @@ async def api(start: Callable[..., Any]) -> Api:
 
 
 @pytest.fixture
-def sqlite_settings(sqlite_url: str, redis_server: Any, tmp_path: Path) -> Iterator[Settings]:
+def sqlite_settings(sqlite_url: str, redis_server: Any, tmp_path: Path) -> Settings:
     """Settings for what does not depend on the kind of database."""
     redis_server.process.revive()
     redis_server.flush()
     upgrade(sqlite_url)
-    yield settings_of(sqlite_url, redis_server.url, tmp_path / "objects")
+    return settings_of(sqlite_url, redis_server.url, tmp_path / "objects")
+
+
+@pytest.fixture(scope="session")
+def ssh_key() -> str:
+    """A private key in OpenSSH form."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()

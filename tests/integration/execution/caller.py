@@ -12,7 +12,7 @@ if __name__ == "__main__":
     job_id, spec_file, work_dir, isolation = sys.argv[1:]
     execute(
         Assignment(job_id, 1, JobSpec.model_validate_json(Path(spec_file).read_text()), Secrets()),
-        ExecutionConfig(Path(work_dir), Path(work_dir) / "cache", isolation=Isolation(isolation)),
+        ExecutionConfig(Path(work_dir), Path(work_dir).with_name("cache"), isolation=Isolation(isolation)),
         emit=lambda event: None,
         report=lambda started: None,
         pulse=lambda: None,

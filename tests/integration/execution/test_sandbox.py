@@ -69,9 +69,8 @@ def look(trial: Trial, tmp_path: Path, paths: list[Path]) -> dict[str, Any]:
     return dict(json.loads(trial.result("look")["stdout"]))
 
 
+@pytest.mark.parametrize("isolation", [Isolation.BUBBLEWRAP], indirect=True)  # without it there is no such promise
 def test_the_play_sees_nothing_of_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: Trial) -> None:
-    if trial.config.isolation is Isolation.NONE:
-        pytest.skip("without isolation there is no such promise")
     monkeypatch.setenv("WORKER_TOKEN", WORKER_SECRET)
     hidden = [tmp_path / "worker.txt", trial.config.cache_dir / "repo.git", trial.config.work_dir / "job-other.1" / "x"]
     for file in hidden:

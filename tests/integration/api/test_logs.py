@@ -1,0 +1,125 @@
+"""The log of a job, before, while and after it runs."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ansible_api.settings import Settings
+from tests.integration.api.conftest import JOB, MASTER_KEY, Api, event, started
+from tests.servers.s3 import S3Bucket
+
+pytestmark = pytest.mark.anyio
+TEXT = b"0123456789"
+
+
+async def submitted(client: httpx.AsyncClient) -> str:
+    accepted = await client.post("/api/v1/jobs", json=JOB)
+    return str(accepted.headers["location"])
+
+
+async def test_before_the_play_the_log_is_empty(api: Api) -> None:
+    async with api.client() as client:
+        address = await submitted(client)
+        text = await client.get(f"{address}/logs")
+        ndjson = await client.get(f"{address}/logs?format=ndjson")
+    assert (text.status_code, text.content, text.headers["content-type"]) == (200, b"", "text/plain; charset=utf-8")
+    assert (ndjson.content, ndjson.headers["content-type"]) == (b"", "application/x-ndjson")
+
+
+@pytest.mark.parametrize("hot_limit", [4_000_000, 200], ids=["all in the stream", "most in segments"])
+async def test_while_it_plays_the_log_has_what_is_there_so_far(api: Api, tmp_path: Path, hot_limit: int) -> None:
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.begin_play()
+        with worker.publisher(tmp_path / "spool", hot_limit=hot_limit) as publisher:
+            for seq in range(1, 51):
+                publisher.append(event(seq))
+            publisher.close()
+        text = await client.get(f"{address}/logs")
+        ndjson = await client.get(f"{address}/logs?format=ndjson")
+        page = (await client.get(f"{address}/events?after=10&limit=5")).json()
+        last = (await client.get(f"{address}/events?after=50")).json()
+    assert text.text == "".join(f"line {seq}\n" for seq in range(1, 51))
+    assert ndjson.text.splitlines() == [event(seq).to_json() for seq in range(1, 51)]
+    assert [item["seq"] for item in page["items"]] == [11, 12, 13, 14, 15]
+    assert page["next_after"] == 15
+    assert last == {"items": [], "next_after": 50}
+
+
+async def test_a_stored_log_comes_whole_or_in_part(api: Api) -> None:
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.begin_play()
+        worker.finish()
+        await worker.store("log", TEXT)
+        whole = await client.get(f"{address}/logs")
+        part = await client.get(f"{address}/logs", headers={"Range": "bytes=2-4"})
+        tail = await client.get(f"{address}/logs", headers={"Range": "bytes=-3"})
+        beyond = await client.get(f"{address}/logs", headers={"Range": "bytes=10-"})
+        several = await client.get(f"{address}/logs", headers={"Range": "bytes=0-1,3-4"})
+    assert (whole.status_code, whole.content, whole.headers["accept-ranges"]) == (200, TEXT, "bytes")
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"234", "bytes 2-4/10")
+    assert (tail.status_code, tail.content) == (206, b"789")
+    assert (beyond.status_code, beyond.json()["code"]) == (416, "range_not_satisfiable")
+    assert beyond.headers["content-range"] == "bytes */10"
+    assert (several.status_code, several.content) == (200, TEXT)
+
+
+async def test_an_empty_stored_log_is_served(api: Api) -> None:
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.finish()
+        await worker.store("log", b"")
+        empty = await client.get(f"{address}/logs")
+    assert (empty.status_code, empty.content) == (200, b"")
+
+
+async def test_a_stored_log_that_is_gone_is_a_404(api: Api) -> None:
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.finish()
+        await worker.store("log", TEXT)
+        await api.parts.objects.delete(f"jobs/{worker.fence.job_id}/1/log.txt")
+        gone = await client.get(f"{address}/logs")
+    assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+
+
+async def test_an_unknown_format_is_refused(api: Api) -> None:
+    async with api.client() as client:
+        refused = await client.get(f"{await submitted(client)}/logs?format=pdf")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/format")
+
+
+@pytest.fixture
+async def api_on_s3(sqlite_settings: Settings, s3_bucket: S3Bucket) -> AsyncIterator[Api]:
+    place = {
+        "s3_bucket": s3_bucket.name,
+        "s3_endpoint_url": s3_bucket.endpoint_url,
+        "s3_access_key_id": s3_bucket.access_key_id,
+        "s3_secret_access_key": s3_bucket.secret_access_key,
+    }
+    given = {"database_url": sqlite_settings.database_url, "redis_url": sqlite_settings.redis_url}
+    async with started(Settings(**given, **place, master_key=MASTER_KEY)) as api:  # type: ignore[arg-type]
+        yield api
+
+
+async def test_a_log_in_s3_is_at_a_presigned_address(api_on_s3: Api) -> None:
+    async with api_on_s3.client() as client, httpx.AsyncClient() as anybody:
+        address = await submitted(client)
+        worker = api_on_s3.worker(address.rpartition("/")[2])
+        worker.finish()
+        await worker.store("log", TEXT)
+        moved = await client.get(f"{address}/logs")
+        assert moved.status_code == 307
+        assert moved.headers["cache-control"] == "no-store"
+        fetched = await anybody.get(moved.headers["location"])
+        part = await anybody.get(moved.headers["location"], headers={"Range": "bytes=2-4"})
+    assert (fetched.status_code, fetched.content) == (200, TEXT)
+    assert worker.fence.job_id in fetched.headers["content-disposition"]
+    assert (part.status_code, part.content) == (206, b"234")
