@@ -162,10 +162,13 @@ class Service:
 def installed(folder: Path, database_url: str, redis_url: str, **settings: str) -> Iterator[Service]:
     """An installation with a fresh schema and an admin key, nothing started yet."""
     upgrade(database_url)
+    master_key = folder / "master.key"
+    master_key.touch(mode=0o600)
+    master_key.write_text("1:" + b64encode(os.urandom(32)).decode())
     env = QUICK | {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
-        "MASTER_KEY": "1:" + b64encode(os.urandom(32)).decode(),
+        "MASTER_KEY_FILE": str(master_key),
         "STATE_DIR": str(folder / "state"),
     }
     if "S3_BUCKET" not in settings:
