@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 def wait_for(
     condition: Callable[[], T],
-    timeout: float = 10,
+    timeout: float = 30,
     interval: float = 0.02,
     message: str = "the condition did not come true",
 ) -> T:

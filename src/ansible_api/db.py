@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, BindParameter, DateTime, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import URL, ColumnElement, DateTime, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -54,7 +54,7 @@ class now_plus(FunctionElement[datetime]):  # noqa: N801 - reads as an SQL funct
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float | BindParameter[float] = 0) -> None:
+    def __init__(self, seconds: float | ColumnElement[float] = 0) -> None:
         super().__init__(seconds)
 
 
@@ -182,9 +182,8 @@ def database_url(text: str, *, asynchronous: bool = False) -> URL:
         ) from None
     match url.get_backend_name():
         case "mysql" | "mariadb":
-            return url.set(
-                drivername="mysql+asyncmy" if asynchronous else "mysql+pymysql", query={"charset": "utf8mb4"}
-            )
+            driver = "mysql+asyncmy" if asynchronous else "mysql+pymysql"
+            return url.set(drivername=driver).update_query_dict({"charset": "utf8mb4"})
         case "sqlite":
             return url.set(drivername="sqlite+aiosqlite" if asynchronous else "sqlite+pysqlite")
         case other:

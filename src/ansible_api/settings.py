@@ -50,59 +50,61 @@ class Settings(BaseSettings):
         description="version:base64 of 32 bytes; several with commas, the highest version wraps"
     )
     objects_dir: Path | None = Field(None, description="directory of the object store, when it is not S3")
-    s3_bucket: str | None = None
-    s3_endpoint_url: str | None = None
-    s3_region: str = "us-east-1"
-    s3_access_key_id: str | None = None
-    s3_secret_access_key: SecretStr | None = None
+    s3_bucket: str | None = Field(None, description="bucket of the object store, when it is not a directory")
+    s3_endpoint_url: str | None = Field(None, description="another S3 than Amazon's; callers follow links to it, too")
+    s3_region: str = Field("us-east-1", description="region of the bucket")
+    s3_access_key_id: str | None = Field(None, description="absent: what the environment of botocore gives")
+    s3_secret_access_key: SecretStr | None = Field(None, description="goes with the access key id")
     state_dir: Path = Field(Path("/var/lib/ansible-api"), description="workspaces, git cache and spools of a worker")
 
     # API
-    body_limit: int = Field(2 * MIB, ge=1024)
-    extra_vars_limit: int = Field(1 * MIB, ge=1024)
+    body_limit: int = Field(2 * MIB, ge=1024, description="largest request")
+    extra_vars_limit: int = Field(1 * MIB, ge=1024, description="largest extra_vars, as JSON")
     wait_limit: int = Field(60, ge=0, description="longest ?wait= and Prefer: wait=")
     public_url: str | None = Field(None, description="address of the API as callers see it, for links in webhooks")
     broker_timeout: float = Field(1.0, gt=0, description="longest wait for the broker in a request")
 
     # What jobs may ask
-    repo_schemes: frozenset[str] = frozenset({"https", "ssh"})
+    repo_schemes: frozenset[str] = Field(frozenset({"https", "ssh"}), description="URL schemes of repositories")
     allow_local_repos: bool = Field(False, description="let repo be a local path or file:// URL")
     private_egress: bool = Field(True, description="let callbacks and the like reach private address ranges")
     loopback_egress: bool = Field(False, description="let callbacks and the like reach this machine; for trials only")
-    ssh_host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
+    ssh_host_keys: HostKeyPolicy = Field(HostKeyPolicy.STRICT, description="strict, or accept-new: trust on first use")
 
     # Queues and attempts
     long_running_after: int = Field(3600, gt=0, description="a longer options.timeout goes to long-running")
-    max_attempts: int = Field(3, ge=1)
+    max_attempts: int = Field(3, ge=1, description="attempts at a job that has not begun to play")
     retry_base: float = Field(5.0, gt=0, description="first pause after transient trouble; doubles, with jitter")
-    retry_cap: float = Field(300.0, gt=0)
+    retry_cap: float = Field(300.0, gt=0, description="longest pause between attempts")
     republish_after: float = Field(5.0, gt=0, description="a queued job unclaimed for so long is published again")
-    lease_preparing: float = Field(60.0, gt=0)
-    lease_playing: float = Field(300.0, gt=0)
-    lease_renewal: float = Field(10.0, gt=0)
-    upkeep_interval: float = Field(5.0, gt=0)
+    lease_preparing: float = Field(60.0, gt=0, description="a silent worker loses a job that has not begun to play")
+    lease_playing: float = Field(300.0, gt=0, description="a silent worker loses a job that plays: it is lost")
+    lease_renewal: float = Field(10.0, gt=0, description="pause between renewals of a lease")
+    upkeep_interval: float = Field(5.0, gt=0, description="pause between repairs, in every worker")
 
     # Running
-    isolation: Isolation = Isolation.AUTO
-    default_timeout: int = Field(3600, gt=0)
-    source_timeout: float = Field(300.0, gt=0)
+    isolation: Isolation = Field(Isolation.AUTO, description="auto, bubblewrap or none: see security.md")
+    default_timeout: int = Field(3600, gt=0, description="options.timeout when a job names none")
+    source_timeout: float = Field(300.0, gt=0, description="longest git fetch")
     source_memory: int = Field(1024 * MIB, description="address space of one git fetch")
     source_size: int = Field(2048 * MIB, description="largest repository")
     cancel_grace: float = Field(5.0, ge=0, description="between SIGTERM and SIGKILL of a play")
-    shutdown_grace: float = Field(30.0, ge=0)
-    git_cache_size: int = Field(10 * 1024 * MIB)
+    shutdown_grace: float = Field(30.0, ge=0, description="plays may go on for so long after SIGTERM to a worker")
+    git_cache_size: int = Field(10 * 1024 * MIB, description="least recently used repositories go first")
     child_max_jobs: int = Field(200, ge=1, description="a worker child is replaced after so many jobs")
-    child_max_memory: int = Field(512 * MIB)
+    child_max_memory: int = Field(512 * MIB, description="a larger worker child is replaced after its task")
 
     # Events, logs, webhooks
     hot_events: int = Field(4 * MIB, description="events kept in Redis per job; older ones move to the object store")
-    hot_events_ttl: int = Field(3600, gt=0)
-    webhook_timeout: float = Field(15.0, gt=0)
+    hot_events_ttl: int = Field(3600, gt=0, description="events stay in Redis so long after they are stored")
+    webhook_timeout: float = Field(15.0, gt=0, description="for the whole exchange")
     webhook_hold: float = Field(15.0, ge=0, description="longest wait of a webhook for its job's log")
-    webhook_schedule: tuple[float, ...] = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-    webhook_jitter: float = Field(0.2, ge=0, le=1)
-    presign_ttl: int = Field(300, gt=0)
-    log_level: str = "INFO"
+    webhook_schedule: tuple[float, ...] = Field(
+        (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400), description="pause before each attempt"
+    )
+    webhook_jitter: float = Field(0.2, ge=0, le=1, description="pauses grow at random by up to this share")
+    presign_ttl: int = Field(300, gt=0, description="a link to a log in S3 is good for so long")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod
     def settings_customise_sources(

@@ -170,7 +170,7 @@ class TestEveryStore:
 
     async def test_writers_and_deleters_of_neighbours_do_not_disturb_each_other(self, store: ObjectStore):
         async def come_and_go(name: str) -> None:
-            for _ in range(10):
+            for _ in range(15):
                 await store.put(f"jobs/1/{name}", b"x")
                 await store.delete(f"jobs/1/{name}")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ansible_api.routing import JOB_QUEUES
 from tests.integration import up_with_fakes
 from tests.processes import processes_with
 from tests.running_up import RunningUp
@@ -43,6 +44,10 @@ def calls(up: RunningUp, *words: str) -> list[dict[str, Any]]:
     return [call for line in lines if (call := json.loads(line))["argv"][: len(words)] == list(words)]
 
 
+def queues_of(argv: list[str]) -> set[str]:
+    return {argv[place + 1] for place, word in enumerate(argv) if word == "--queue"}
+
+
 def get(url: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=10) as answer:
@@ -53,9 +58,16 @@ def test_ready_comes_after_schema_key_secret_api_and_worker(start: Start) -> Non
     up = start()
     assert get(up.url + "/ready").isdigit()
     order = [call["argv"][0] for call in calls(up)]
-    assert order[:3] == ["db", "keys", "webhook-secret"]
-    assert sorted(order[3:]) == ["api", "worker"]
-    assert "--concurrency" in calls(up, "worker")[0]["argv"]
+    assert order[0] == "db"
+    assert sorted(order[1:]) == ["api", "keys", "webhook-secret", "worker", "worker"]
+
+
+def test_every_queue_has_a_worker_and_deliveries_one_of_their_own(start: Start) -> None:
+    up = start("--concurrency", "3")
+    assert up.url
+    served = [queues_of(call["argv"]) for call in calls(up, "worker")]
+    assert sorted(served, key=len) == [{"delivery"}, {queue.value for queue in JOB_QUEUES}]
+    assert [call for call in calls(up, "worker") if call["argv"][-4:-2] == ["--concurrency", "3"]]
 
 
 def test_keys_are_made_once_and_for_their_owner_only(start: Start) -> None:
@@ -111,7 +123,7 @@ def test_a_second_up_on_the_same_data_is_refused_with_the_pid_of_the_first(start
 def test_a_signal_leaves_no_process_and_no_lock(start: Start, number: signal.Signals) -> None:
     up = start()
     assert up.url
-    assert len(up.parts()) == 3
+    assert len(up.parts()) == 4
     assert up.stop(number) == 0
     assert processes_with(up.mark) == []
     assert start().url

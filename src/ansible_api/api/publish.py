@@ -35,10 +35,8 @@ class Publisher:
         )
 
     async def close(self, job: JobView) -> None:
-        """A job ended that no worker had. One that had an attempt before has a log to upload: upkeep sees to it,
-        for Celery would subscribe this process to the results of a chord, for ever."""
-        if job.attempt == 0:
-            await self._send(job.id, lambda: self._queue.close(job.id, attempt=0))
+        """A job ended that no worker had."""
+        await self._send(job.id, lambda: self._queue.close(job.id, attempt=job.attempt))
 
     async def _send(self, job_id: str, message: Callable[[], None]) -> None:
         if time.monotonic() < self._resume_at:

@@ -39,7 +39,9 @@ class LazyGroup(TyperGroup):
             return None
         if cmd_name not in self.commands:
             module = import_module(f"{__name__}.{COMMANDS[cmd_name]}")
-            self.commands[cmd_name] = typer.main.get_command(module.app)
+            command = typer.main.get_command(module.app)
+            command.name = cmd_name  # a group does not know its own
+            self.commands[cmd_name] = command
         return self.commands[cmd_name]
 
     def make_context(self, *arguments: Any, **extra: Any) -> Any:

@@ -7,7 +7,7 @@ import typer
 from ansible_api.logs import configure_logs
 from ansible_api.settings import load_settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 GRACE = 5
 
 

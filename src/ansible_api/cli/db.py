@@ -4,7 +4,7 @@ import typer
 
 from ansible_api.settings import load_settings
 
-app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="The database's schema.", no_args_is_help=True)
 
 
 @app.callback()

@@ -7,7 +7,7 @@ import typer
 from ansible_api.cli.exits import CommandError
 from ansible_api.settings import load_settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import typer
 
 from ansible_api.settings import load_settings
 
-app = typer.Typer(help="API keys, made without the API.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="API keys, made without the API.", no_args_is_help=True)
 
 
 @app.callback()

@@ -103,7 +103,7 @@ class Service:
         if self.engine is not None:
             supervisor.start(self._redis(self.engine))
             supervisor.wait_until(lambda: embedded.answers(self.redis_socket), START_LIMIT, self.engine.name)
-        self._make_secrets(supervisor)
+        supervisor.run("db upgrade", [*COMMAND, "db", "upgrade"], self.directory.log("setup"))
         make_repository(self.directory.path / "hello")
         if flower_port is not None:
             supervisor.start(self._flower(flower_port))
@@ -111,12 +111,12 @@ class Service:
         # Log upload and webhooks have a worker of their own: they never wait behind a playbook. It stops last.
         supervisor.start(self._worker("delivery", (Queue.DELIVERY,), DELIVERY_CONCURRENCY))
         supervisor.start(self._worker("worker", JOB_QUEUES, concurrency))
+        self._make_secrets(supervisor)  # while those start
         supervisor.wait_until(self._is_ready, START_LIMIT, "start of API and worker")
         self._introduce(flower_port)
 
     def _make_secrets(self, supervisor: Supervisor) -> None:
         log = self.directory.log("setup")
-        supervisor.run("db upgrade", [*COMMAND, "db", "upgrade"], log)
         key = ["keys", "create", "--name", "admin", "--role", "admin", "--team", "default"]
         once(self.directory.admin_key, lambda: supervisor.run("keys create", [*COMMAND, *key], log))
         secret = ["webhook-secret", "create", "--team", "default"]

@@ -7,7 +7,7 @@ import typer
 
 from ansible_api.settings import load_settings
 
-app = typer.Typer(help="Secrets that sign webhooks.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Secrets that sign webhooks.", no_args_is_help=True)
 
 
 @app.callback()

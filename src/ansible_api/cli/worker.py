@@ -8,7 +8,7 @@ import typer
 from ansible_api.routing import Queue
 from ansible_api.settings import load_settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -44,7 +44,7 @@ def find_playbooks(spec: JobSpec, project: Path) -> tuple[str, ...]:
         raise JobError("source_not_supported", f"sources of type {spec.source.type} cannot be run yet")
     for playbook in spec.source.playbooks:
         if not resolve_inside(project, playbook).is_file():
-            raise JobError("playbook_not_found", f"the repository has no playbook {playbook}")
+            raise JobError("playbook_not_found", f"the repository has no playbook {playbook}: correct source.path")
     return spec.source.playbooks
 
 

@@ -41,11 +41,11 @@ class ExecutionConfig:
 
     work_dir: Path
     cache_dir: Path
-    git: GitLimits
     isolation: Isolation = Isolation.AUTO
     timeout: int = 3600
     cancel_grace: float = 5.0
     ssh_host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
+    git: GitLimits = GitLimits()  # noqa: RUF009 - frozen
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -97,8 +97,9 @@ def execute(
 ) -> Outcome:
     """Run the attempt to its end.
 
-    Raises JobError when it cannot be run, LeaseLost (also from `report`) and Stopped. Whatever happens, no process,
-    file or secret of it is left. Must be called from a thread that lives as long as the play: it ends with it.
+    Raises JobError when it cannot be run or must be broken off, LeaseLost (also from `report`) and Stopped. Whatever
+    happens, no process, file or secret of it is left. Must be called from a thread that lives as long as the play:
+    it ends with it.
     """
     mask = Mask(assignment.secrets.values())
     sandbox = choose(config.isolation)
@@ -177,9 +178,9 @@ def _outcome(code: int | None, reason: StopReason | None, tally: Tally, timeout:
         case StopReason.SHUTDOWN if code != 0:
             raise Stopped(reason)
         case StopReason.CANCELED if code != 0:
-            return Outcome(Status.CANCELED, code, None, "canceled while playing")
+            return Outcome(Status.CANCELED, code)
         case StopReason.TIMED_OUT if code != 0:
-            return Outcome(Status.TIMED_OUT, code, None, f"the play took longer than {timeout:g} seconds")
+            return Outcome(Status.TIMED_OUT, code, "timed_out", f"the play took longer than {timeout:g} seconds")
         case _:
             return judge(code, tally)
 

@@ -12,16 +12,18 @@ from dulwich.client import AbstractHttpGitClient
 from dulwich.errors import GitProtocolError
 
 from ansible_api.execution.git_request import Refused, Request
-from ansible_api.execution.git_server import ServerRemote, meter, unreachable
+from ansible_api.execution.git_server import ServerRemote, meter, no_such_commit, refuses_commit, unreachable
 
 ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
 MAX_REDIRECTS = 3
+BEGINNING = 256  # bytes of an answer that are kept, as that is where a server says why it refuses
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def http_remote(request: Request) -> ServerRemote:
     """The repository at an http or https address."""
     host = urlsplit(request.repo).hostname or ""
+    client = HttpClient(request, host)
 
     def explain(error: Exception) -> Refused:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -29,9 +31,11 @@ def http_remote(request: Request) -> ServerRemote:
             return Refused("source_host_key", detail)
         if isinstance(error, OSError):
             return unreachable(host)
+        if refuses_commit(client.last_said()):
+            return no_such_commit()
         return Refused("source_invalid", f"{host} does not answer as a git server does: check repo and branch.")
 
-    return ServerRemote(HttpClient(request, host), b"", explain)
+    return ServerRemote(client, b"", explain)
 
 
 class HttpAnswer:
@@ -43,6 +47,7 @@ class HttpAnswer:
         self.content_type = response.headers.get("Content-Type")
         self.redirect_location = url if redirected else ""
         self.count: Callable[[int], None] = lambda _amount: None
+        self.beginning = b""
 
     def read(self, amount: int | None = None) -> bytes:
         try:
@@ -50,6 +55,8 @@ class HttpAnswer:
         except http.client.HTTPException:
             raise unreachable(self._host) from None
         self.count(len(data))
+        if len(self.beginning) < BEGINNING:
+            self.beginning += data[:BEGINNING]
         return data
 
     def geturl(self) -> str:
@@ -76,6 +83,10 @@ class HttpClient(AbstractHttpGitClient):
         if request.token is not None:
             login = b64encode(f"{request.username or ''}:{request.token}".encode()).decode()
             self._login = {"Authorization": f"Basic {login}"}
+
+    def last_said(self) -> str:
+        """How the last answer began."""
+        return self._last.beginning.decode(errors="replace") if self._last else ""
 
     def _get_url(self, path: str | bytes) -> str:
         return self._base_url

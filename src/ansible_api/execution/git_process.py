@@ -26,15 +26,20 @@ class Patience:
     timeout: float
     keep_going: Callable[[], bool]
     _deadline: float = field(init=False)
+    _next_look: float = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._deadline = time.monotonic() + self.timeout
 
     def check(self) -> None:
         """Raise JobError `canceled` or TransientJobError `source_unreachable` when it is over."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return  # asked for every directory of a copy, and the answer may cost something
+        self._next_look = now + POLL / 2
         if not self.keep_going():
             raise JobError("canceled", "The job was stopped while its source was fetched.")
-        if time.monotonic() > self._deadline:
+        if now > self._deadline:
             detail = f"The repository did not come within {self.timeout:g} seconds: another attempt may be faster."
             raise TransientJobError("source_unreachable", detail)
 

@@ -52,7 +52,8 @@ class Request:
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        return cls(**json.loads(text))
+        values: dict[str, Any] = json.loads(text)
+        return cls(**{**values, "ssh_options": tuple(values["ssh_options"])})
 
 
 @dataclass(frozen=True, slots=True)

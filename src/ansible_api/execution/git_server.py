@@ -47,16 +47,23 @@ class ServerRemote:
         except (GitProtocolError, NotGitRepository, OSError) as error:
             if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                 raise
-            if "not our ref" in str(error):
-                raise Refused(
-                    "source_ref_not_found", "The repository does not have that commit: correct branch."
-                ) from None
             raise self._explain(error) from None
+
+
+def refuses_commit(said: str) -> bool:
+    """Whether a server said that it has no such commit; dulwich reads past the sentence."""
+    return "not our ref" in said
+
+
+def no_such_commit() -> Refused:
+    """The answer to a commit that the server does not have."""
+    return Refused("source_ref_not_found", "The repository does not have that commit: correct branch.")
 
 
 def unreachable(host: str) -> Refused:
     """The answer to whatever may be better on the next attempt."""
-    return Refused("source_unreachable", f"The git server {host} could not be reached.", transient=True)
+    detail = f"The git server {host} could not be reached: check repo, or submit again later."
+    return Refused("source_unreachable", detail, transient=True)
 
 
 def meter(limit: int) -> Callable[[int], None]:

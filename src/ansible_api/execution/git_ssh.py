@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from dulwich.client import SSHGitClient, SSHVendor, SubprocessWrapper, parse_rsync_url
 
 from ansible_api.execution.git_request import Refused, Request
-from ansible_api.execution.git_server import ServerRemote, meter, unreachable
+from ansible_api.execution.git_server import ServerRemote, meter, no_such_commit, refuses_commit, unreachable
 from ansible_api.processes import die_with_parent
 
 # What ssh and the common git hosts say; the text itself is judged and never passed on.
@@ -48,6 +48,8 @@ def _explain(messages: str, host: str) -> Refused:
     def said(texts: Sequence[str]) -> bool:
         return any(text in messages for text in texts)
 
+    if refuses_commit(messages):
+        return no_such_commit()
     if said(UNKNOWN_HOST):
         detail = f"The host key of {host} is unknown or has changed: put the right one in the credential's known_hosts."
         return Refused("source_host_key", detail)

@@ -21,6 +21,7 @@ from ansible_runner.config.runner import ExecutionMode, RunnerConfig
 from ansible_runner.runner import Runner
 from ansible_runner.utils import OutputEventFilter, get_callback_dir
 
+from ansible_api.errors import JobError
 from ansible_api.events.types import Event
 from ansible_api.execution.convert import to_event
 from ansible_api.execution.mask import Mask
@@ -31,6 +32,7 @@ from ansible_api.jobs.state import StopReason
 TICK = 0.25  # longest pause between two looks at the wish to stop
 READ_SIZE = 64 * 1024
 PARTIAL_LIMIT = 8 * 1024 * 1024  # bytes of one event's data; ansible-runner itself drops results above 700,000
+SILENCE_LIMIT = 64 * 1024 * 1024  # bytes printed without an event or a line's end, all of which are held in memory
 _UUID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}(_[0-9]{1,9})?")
 
 
@@ -147,9 +149,11 @@ class _Runner(Runner):  # type: ignore[misc]  # ansible_runner has no types
         super().__init__(config, cancel_callback=watch.tick)
         self._reader = reader
         self._kill = kill
+        self._held = 0
 
     def event_callback(self, event_data: dict[str, Any]) -> None:
         """Instead of the stock one, which follows the play's links and writes a file of every event."""
+        self._held = 0
         self._reader.take(event_data)
 
     def run(self) -> tuple[str, int | None]:
@@ -168,6 +172,9 @@ class _Runner(Runner):  # type: ignore[misc]  # ansible_runner has no types
         )
         try:
             for data in self._output(process):
+                self._held += len(data)
+                if self._held > SILENCE_LIMIT:
+                    raise JobError("output_too_large", f"the play printed {SILENCE_LIMIT} bytes without a line's end")
                 output.write(decoder.decode(data))
             output.close()
         except BaseException:

@@ -14,7 +14,7 @@ from ansible_api.execution.git_login import check_login, digest, identity, ssh_o
 from ansible_api.execution.git_process import Patience, error_of, run_git
 from ansible_api.execution.git_request import Answer, Request
 from ansible_api.execution.tree_copy import copy_tree
-from ansible_api.settings import HostKeyPolicy
+from ansible_api.settings import MIB, HostKeyPolicy
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -23,10 +23,10 @@ FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 class GitLimits:
     """What one checkout may take: seconds, bytes; and what an unknown ssh host key means."""
 
-    timeout: float
-    memory: int
-    size: int
-    cache_size: int
+    timeout: float = 300.0
+    memory: int = 1024 * MIB
+    size: int = 2048 * MIB
+    cache_size: int = 10 * 1024 * MIB
     host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
     connect_timeout: float = 10.0
 

@@ -14,9 +14,13 @@ PARSER_ERROR = 4  # ansible-core's exit code
 _SPEECH = ("verbose", "error", "warning", "system_warning", "deprecated")
 _ERROR = re.compile(r"(\[ERROR\]:|ERROR!|ansible-playbook: error:) *")
 _COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-# Ansible's own words, as of core 2.19.
-_NO_HOSTS = "leaves us with no hosts to target"
-_WRONG_VAULT = ("Decryption failed", "no vault secrets were found that could decrypt")
+# Ansible's own words, as of core 2.19, what they mean, and what helps.
+_KNOWN = (
+    ("leaves us with no hosts to target", "limit_matches_nothing", "correct options.limit"),
+    ("no vault secrets found", "vault_password_missing", "name a credential in credentials.vault_password"),
+    ("no vault secrets were found that could decrypt", "vault_password_wrong", "check credentials.vault_password"),
+    ("Decryption failed", "vault_password_wrong", "check credentials.vault_password"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +74,24 @@ def judge(return_code: int | None, tally: Tally) -> Outcome:
     if return_code == 0:
         return Outcome(Status.SUCCESSFUL, 0)
     if tally.began:
-        return Outcome(Status.FAILED, return_code, None, _failure(return_code, tally))
-    code = _refusal(return_code, tally.error_text)
-    message = tally.error_text or f"ansible-playbook ended with exit code {return_code}"
-    return Outcome(Status.ERROR, return_code, code, message)
+        code = "hosts_unreachable" if tally.unreachable and not tally.failed else "play_failed"
+        return Outcome(Status.FAILED, return_code, code, _failure(return_code, tally))
+    text = tally.error_text or f"ansible-playbook ended with exit code {return_code}"
+    code, advice = _refusal(return_code, text)
+    return Outcome(Status.ERROR, return_code, code, f"{advice}: {text}"[:MESSAGE_LIMIT] if advice else text)
 
 
-def _refusal(return_code: int | None, text: str) -> str:
+def _refusal(return_code: int | None, text: str) -> tuple[str, str]:
+    """The code and what to do about it."""
     if text.startswith("bwrap: "):
-        return "sandbox_failed"
+        return "sandbox_failed", ""
     flat = " ".join(text.split())
-    if _NO_HOSTS in flat:
-        return "limit_matches_nothing"
-    if any(words in flat for words in _WRONG_VAULT):
-        return "vault_password_wrong"
-    return "playbook_syntax_error" if return_code == PARSER_ERROR else "ansible_refused"
+    for words, code, advice in _KNOWN:
+        if words in flat:
+            return code, advice
+    if return_code == PARSER_ERROR:
+        return "playbook_syntax_error", "correct the playbook"
+    return "ansible_refused", ""
 
 
 def _failure(return_code: int | None, tally: Tally) -> str:
@@ -101,5 +108,5 @@ def _failure(return_code: int | None, tally: Tally) -> str:
 
 
 def _names(hosts: dict[str, None]) -> str:
-    shown = ", ".join(list(hosts)[:NAMES_LIMIT])
+    shown = ", ".join(sorted(hosts)[:NAMES_LIMIT])
     return shown if len(hosts) <= NAMES_LIMIT else f"{shown} and {len(hosts) - NAMES_LIMIT} more"

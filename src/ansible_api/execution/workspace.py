@@ -177,16 +177,15 @@ def _hold(directory: Path, held: ExitStack) -> bool:
 
 
 def _remove(directory: Path) -> None:
-    """Remove a tree although the play may have taken away its own permissions; links are never followed."""
-    if not directory.is_symlink() and directory.is_dir():
-        shutil.rmtree(directory, onerror=_open_and_retry)
+    """Remove a tree although the play may have closed its own directories; links are never followed.
 
-
-def _open_and_retry(_function: object, path: str, _error: object) -> None:
-    with suppress(OSError):
-        Path(path).parent.chmod(0o700)
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            Path(path).chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            Path(path).unlink()
+    What resists does not change how the attempt ended: the next sweep tries again.
+    """
+    if directory.is_symlink() or not directory.is_dir():
+        return
+    for path, names, _ in os.walk(directory):
+        for child in (Path(path, name) for name in names):
+            if not child.is_symlink():
+                with suppress(OSError):
+                    child.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)

@@ -13,7 +13,7 @@ from ansible_api.objects.base import BLOCK, Reader, Source, Stored, checked_key,
 
 UNFINISHED = ".unfinished"  # no key begins with a dot
 UNFINISHED_AGE = 24 * 3600
-MOVES = 10
+MOVES = 50
 
 
 class DirectoryStore:
@@ -91,15 +91,16 @@ class DirectoryStore:
 
     def _move(self, unfinished: Path, path: Path) -> None:
         for attempt in reversed(range(MOVES)):
-            self._make_directory(path.parent)
             try:
+                self._make_directory(path.parent)
                 unfinished.replace(path)
                 break
-            except FileNotFoundError:
-                # A delete beside us may have removed the directory, empty as it was, before the file was in it.
+            except (FileNotFoundError, FileExistsError):
+                # A delete beside us removes directories that are empty, and ours is until the file is in it.
                 if attempt == 0:
                     raise
-        _sync_directory(path.parent)
+        with suppress(FileNotFoundError):  # deleted already, and its directory with it
+            _sync_directory(path.parent)
 
     def _make_directory(self, directory: Path) -> None:
         # The root is made once, at start: one that has gone is a disk that is not mounted.

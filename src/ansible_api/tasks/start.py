@@ -31,7 +31,7 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
     """Serve some queues until SIGTERM; StartupError when database, master key or isolation are not right."""
     configure_logs(settings.log_level)
     _check(settings)
-    log.info("worker starts", queues=list(queues), isolation=type(choose(settings.isolation)).__name__)
+    log.info("worker starts", queues=list(queues), isolation=choose(settings.isolation).describe())
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)

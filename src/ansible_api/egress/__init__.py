@@ -1,0 +1,19 @@
+"""Requests to addresses that callers name: only to places that they may reach, and never for long."""
+
+from ansible_api.egress.connect import Deadline, Resolver, checked_addresses
+from ansible_api.egress.errors import EgressDenied, EgressFailed
+from ansible_api.egress.policy import Policy, check_url
+from ansible_api.egress.request import Answer, get, post
+
+__all__ = [
+    "Answer",
+    "Deadline",
+    "EgressDenied",
+    "EgressFailed",
+    "Policy",
+    "Resolver",
+    "check_url",
+    "checked_addresses",
+    "get",
+    "post",
+]
