@@ -203,8 +203,9 @@ def beat(session: Session, /, fence: Fence, renewed_lease: float | None, **value
 
 
 def save_hosts(session: Session, fence: Fence, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Write the recap of some hosts, fenced."""
-    if session.scalar(select(func.count()).select_from(Job).where(*fence.holds())) == 0:
+    """Write the recap of some hosts, fenced; LeaseLost as `write_running`."""
+    ours = select(Job.id).where(*fence.holds(), Job.status == Status.RUNNING).with_for_update()
+    if session.scalar(ours) is None:
         raise LeaseLost
     session.execute(delete(JobHost).where(JobHost.job_id == fence.job_id, JobHost.host.in_(list(counts))))
     session.add_all(JobHost(job_id=fence.job_id, host=host, **numbers) for host, numbers in counts.items())
@@ -215,9 +216,16 @@ def finish(session: Session, /, fence: Fence, status: Status, **values: Any) -> 
     return transition(session, fence.job_id, Status.RUNNING, status, *fence.holds(), **values)
 
 
-def hand_back(session: Session, fence: Fence, *, pause: float, reason: str | None) -> bool:
-    """Queue a job again that has not begun to play, due after a pause; False: no longer this attempt's."""
-    return _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason)
+def hand_back(session: Session, fence: Fence, *, pause: float, reason: str | None) -> Status | None:
+    """Queue a job again that has not begun to play, due after a pause; None: no longer this attempt's.
+
+    One that shall be cancelled ends here: no claim would take it, so it would wait for ever.
+    """
+    if _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason):
+        return Status.QUEUED
+    asked = (*fence.holds(), Job.play_started_at.is_(None), Job.cancel_requested_at.is_not(None))
+    ended = transition(session, fence.job_id, Status.RUNNING, Status.CANCELED, *asked, phase=Phase.FINISHING)
+    return Status.CANCELED if ended else None
 
 
 def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: str | None) -> bool:
@@ -228,6 +236,7 @@ def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: 
         Status.RUNNING,
         Status.QUEUED,
         Job.play_started_at.is_(None),
+        Job.cancel_requested_at.is_(None),
         *guards,
         phase=Phase.QUEUED,
         queued_at=now_plus(),

@@ -101,10 +101,12 @@ class Attempt:
                 if ended:
                     self._announce(end.status)
             case HandBack():
-                _persist(
+                became = _persist(
                     lambda: self._worker.db.write(store.hand_back, self._fence, pause=end.pause, reason=end.reason)
                 )
-                log.info("attempt handed back", reason=end.reason, pause=end.pause)
+                log.info("attempt handed back", reason=end.reason, pause=end.pause, status=became)
+                if became is Status.CANCELED:
+                    self._announce(became)
             case None:
                 pass
 
