@@ -182,9 +182,8 @@ def database_url(text: str, *, asynchronous: bool = False) -> URL:
         ) from None
     match url.get_backend_name():
         case "mysql" | "mariadb":
-            return url.set(
-                drivername="mysql+asyncmy" if asynchronous else "mysql+pymysql", query={"charset": "utf8mb4"}
-            )
+            driver = "mysql+asyncmy" if asynchronous else "mysql+pymysql"
+            return url.set(drivername=driver).update_query_dict({"charset": "utf8mb4"})
         case "sqlite":
             return url.set(drivername="sqlite+aiosqlite" if asynchronous else "sqlite+pysqlite")
         case other:

@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False)
 def jobs(
     job: Annotated[str | None, typer.Argument(metavar="[JOB]")] = None,
     status: Annotated[list[str], typer.Option(help="only these; repeatable")] = [],  # noqa: B006 - Typer reads it
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before")] = None,
     url: Url = None,
     key_file: KeyFile = None,

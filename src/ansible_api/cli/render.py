@@ -105,13 +105,23 @@ def duration(timings: Json | None) -> str | None:
     return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
 
 
-def job_table(jobs: Sequence[Json]) -> Table:
-    """Jobs, one a row."""
-    table = Table("job", "status", "phase", "queue", "created", "source", box=None, header_style="bold")
-    for job in jobs:
-        plain = [Text(clean_line(job.get(name) or "")) for name in ("phase", "queue", "created_at")]
-        table.add_row(Text(clean_line(job["id"])), status_text(job["status"]), *plain, Text(_source(job)))
+def job_table(jobs: Sequence[Json]) -> Text:
+    """Jobs, one a line. Not a Table: rich would cut ids to fit a narrow terminal, and a cut id is of no use."""
+    heads = ("job", "status", "queue", "created (UTC)", "source")
+    rows = [heads, *(_job_row(job) for job in jobs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    table = Text()
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        style = "bold" if row is heads else STATUS_STYLE.get(row[1], "")
+        table.append(f"{cells[0]}  ").append(cells[1], style).append(f"  {'  '.join(cells[2:]).rstrip()}\n")
+    table.rstrip()
     return table
+
+
+def _job_row(job: Json) -> tuple[str, ...]:
+    created = (job.get("created_at") or "").replace("T", " ")[:19]
+    return tuple(clean_line(text) for text in (job["id"], job["status"], job.get("queue") or "", created, _source(job)))
 
 
 def _source(job: Json) -> str:

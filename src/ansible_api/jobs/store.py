@@ -217,25 +217,19 @@ def finish(session: Session, /, fence: Fence, status: Status, **values: Any) -> 
 
 
 def hand_back(session: Session, fence: Fence, *, pause: float, reason: str | None) -> Status | None:
-    """Queue a job again that has not begun to play, due after a pause; None: no longer this attempt's.
-
-    One that shall be cancelled ends here: no claim would take it, so it would wait for ever.
-    """
-    if _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason):
-        return Status.QUEUED
-    asked = (*fence.holds(), Job.play_started_at.is_(None), Job.cancel_requested_at.is_not(None))
-    ended = transition(session, fence.job_id, Status.RUNNING, Status.CANCELED, *asked, phase=Phase.FINISHING)
-    return Status.CANCELED if ended else None
+    """Queue a job again that has not begun to play, due after a pause; None: no longer this attempt's."""
+    return _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason)
 
 
-def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: str | None) -> bool:
+def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: str | None) -> Status | None:
+    """Queue a running job again, or end it when it was asked to stop meanwhile: nobody would claim it again."""
+    guards = (Job.play_started_at.is_(None), *guards)
     due = now_plus(pause)
-    return transition(
+    queued = transition(
         session,
         job_id,
         Status.RUNNING,
         Status.QUEUED,
-        Job.play_started_at.is_(None),
         Job.cancel_requested_at.is_(None),
         *guards,
         phase=Phase.QUEUED,
@@ -247,6 +241,11 @@ def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: 
         republish_count=0,
         last_error=reason,
     )
+    if queued:
+        return Status.QUEUED
+    wish = Job.cancel_requested_at.is_not(None)
+    canceled = transition(session, job_id, Status.RUNNING, Status.CANCELED, wish, *guards, phase=Phase.FINISHING)
+    return Status.CANCELED if canceled else None
 
 
 # Cancelling
@@ -289,13 +288,10 @@ def end_expired(session: Session, job: Job, *, max_attempts: int) -> Status | No
     same = (Job.attempt == job.attempt, Job.lease_until < now_plus())
     if job.play_started_at is not None:
         return _give_up(session, job, Status.LOST, "worker_lost", "the worker vanished while the play ran", same)
-    if job.cancel_requested_at is not None:
-        return _give_up(session, job, Status.CANCELED, None, None, same)
-    if job.attempt >= max_attempts:
+    if job.cancel_requested_at is None and job.attempt >= max_attempts:
         message = f"the worker vanished before the play began, {job.attempt} times"
         return _give_up(session, job, Status.ERROR, "worker_lost", message, same)
-    back = _requeue(session, job.id, *same, pause=0, reason="the worker vanished before the play began")
-    return Status.QUEUED if back else None
+    return _requeue(session, job.id, *same, pause=0, reason="the worker vanished before the play began")
 
 
 def _give_up(

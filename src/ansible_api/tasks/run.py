@@ -101,12 +101,12 @@ class Attempt:
                 if ended:
                     self._announce(end.status)
             case HandBack():
-                became = _persist(
+                status = _persist(
                     lambda: self._worker.db.write(store.hand_back, self._fence, pause=end.pause, reason=end.reason)
                 )
-                log.info("attempt handed back", reason=end.reason, pause=end.pause, status=became)
-                if became is Status.CANCELED:
-                    self._announce(became)
+                log.info("attempt handed back", reason=end.reason, pause=end.pause, status=status)
+                if status is Status.CANCELED:
+                    self._announce(status)
             case None:
                 pass
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from ansible_api.cli.client import explain
 from ansible_api.cli.exits import Exit, exit_of
 from ansible_api.cli.live import Progress, TerminalViewer, terminal
-from ansible_api.cli.render import duration, event_style, event_text, outcome, recap
+from ansible_api.cli.render import duration, event_style, event_text, job_table, outcome, recap
 from ansible_api.events.types import Event
 from ansible_api.jobs.state import Status
 
@@ -147,3 +147,10 @@ def test_every_status_has_an_exit_code() -> None:
     assert codes[Status.LOST] is Exit.ERROR
     assert {codes[Status.QUEUED], codes[Status.RUNNING]} == {Exit.UNFINISHED}
     assert exit_of("something new") is Exit.ERROR
+
+
+def test_a_job_id_is_never_cut_however_narrow_the_terminal_is() -> None:
+    job = {"id": "job-00t4279nhf3mj2va8xpxaa6", "status": "successful", "source": {"repo": "/a/playbooks.git"}}
+    console = Console(width=40, record=True, file=io.StringIO())
+    console.print(job_table([job]), soft_wrap=True)
+    assert "job-00t4279nhf3mj2va8xpxaa6  successful" in console.export_text()
