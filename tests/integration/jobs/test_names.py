@@ -34,3 +34,21 @@ def test_teams_whose_names_differ_in_case_are_two(database: Database) -> None:
     database.write(keys.create, team="ops", name="a key", role=Role.ADMIN)
 
     assert database.read(keys.list_keys, "Ops") == []
+
+
+def test_a_name_longer_than_its_column_is_cut(database: Database) -> None:
+    fence = running(database)
+
+    database.write(store.save_hosts, fence, {"x" * 300 + "1": {"ok": 1}, "x" * 300 + "2": {"ok": 2}})
+
+    (row,) = database.read(store.hosts, fence.job_id)
+    assert row.host == "x" * 255
+
+
+def test_hosts_may_be_more_than_a_statement_takes_parameters(database: Database) -> None:
+    fence = running(database)
+    counts = {f"host{number}": {"ok": 1} for number in range(40_000)}
+
+    database.write(store.save_hosts, fence, counts)
+
+    assert database.read(store.host_totals, [fence.job_id]) == {fence.job_id: (40_000, 40_000, 0)}
