@@ -73,8 +73,11 @@ def _without_invocation(result: Any) -> Any:
 
 
 def _masked(result: dict[str, Any], mask: Mask, limit: int) -> dict[str, Any]:
+    text = _dump(result)
+    if (clean := _text(text)) and clean != text:
+        result, text = json.loads(clean), clean
     # Masked before it is cut: half a secret would no longer be found.
-    return excerpt(mask.document(result) if mask.finds(_dump(result)) else result, limit)
+    return excerpt(mask.document(result) if mask.finds(text) else result, limit)
 
 
 def _shorten(value: Any, longest: int, most: int, depth: int) -> Any:
