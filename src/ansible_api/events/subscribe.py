@@ -23,17 +23,20 @@ class EventReader:
         self._job_id, self._attempt = job_id, attempt
         self._stream = keys.stream(job_id, attempt)
 
-    async def history(self, after: int = 0) -> AsyncIterator[Event]:
-        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away."""
+    async def history(self, after: int = 0, *, thorough: bool = True) -> AsyncIterator[Event]:
+        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away.
+
+        A stream that Redis could not take to its end is continued in the object store; only `thorough` asks there
+        although the stream is whole as far as it goes.
+        """
         while True:
             batch = await self._hot(after)
             # The stream keeps its last event when others move away: one that holds `after` or its successor is whole.
-            if batch and batch[0].seq <= after + 1:
-                fresh = [event for event in batch if event.seq > after]
-                for event in fresh:
-                    yield event
-            else:
-                fresh = []
+            whole = bool(batch) and batch[0].seq <= after + 1
+            fresh = [event for event in batch if event.seq > after] if whole else []
+            for event in fresh:
+                yield event
+            if not fresh and (thorough or not whole):
                 async for event in self._stored(after):
                     fresh = [event]
                     yield event
@@ -44,7 +47,7 @@ class EventReader:
     async def follow(self, after: int = 0) -> AsyncIterator[Event | None]:
         """Events after `after`, for ever; None whenever it is time to look whether the job has ended."""
         while True:
-            async for event in self.history(after):
+            async for event in self.history(after, thorough=False):
                 after = event.seq
                 yield event
             yield None
