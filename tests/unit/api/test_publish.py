@@ -89,7 +89,7 @@ async def test_a_hung_broker_costs_its_callers_the_limit_once_and_holds_few_thre
     async with anyio.create_task_group() as tasks:
         for _ in range(30):
             tasks.start_soon(publisher.enqueue, VIEW)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5  # one after the other they would take 9
     await publisher.enqueue(VIEW)
     assert broker.most_inside <= THREADS
     assert broker.tries <= THREADS
