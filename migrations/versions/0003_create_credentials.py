@@ -25,6 +25,8 @@ def upgrade() -> None:
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("team", "name", name=op.f("pk_credentials")),
         sa.UniqueConstraint("id"),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin",
     )
 
 

@@ -48,6 +48,8 @@ def upgrade() -> None:
         sa.Column("log_status", sa.String(length=16), nullable=False),
         sa.Column("trace_parent", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin",
     )
 
 

@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(length=40), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_idempotency_keys_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("team", "key", name=op.f("pk_idempotency_keys")),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin",
     )
 
 

@@ -23,6 +23,8 @@ def upgrade() -> None:
         sa.Column("ignored", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_hosts_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "host", name=op.f("pk_job_hosts")),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin",
     )
 
 

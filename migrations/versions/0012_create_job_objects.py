@@ -24,6 +24,8 @@ def upgrade() -> None:
         sa.Column("expires_at", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_objects_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "attempt", "kind", name=op.f("pk_job_objects")),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin",
     )
 
 

@@ -25,6 +25,8 @@ def upgrade() -> None:
             ["delivery_id"], ["deliveries.id"], name=op.f("fk_delivery_attempts_delivery_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("delivery_id", "number", name=op.f("pk_delivery_attempts")),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin",
     )
 
 

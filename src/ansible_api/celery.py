@@ -1,10 +1,30 @@
 """The Celery app. API and CLI use it to send by name; only a worker loads the tasks."""
 
+from typing import Any
+
 from celery import Celery
+from celery.backends.redis import RedisBackend
 from kombu import pools
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
 from ansible_api.settings import Settings
+
+
+class ChordResults(RedisBackend):  # type: ignore[misc]
+    """Counts the finished headers of chords. Nobody ever waits for a result here.
+
+    Celery's own subscribes whoever sends a chord to the results of its headers, and gives up with "must be restarted"
+    when it cannot unsubscribe while Redis is away.
+    """
+
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
+        return result
+
+    def remove_pending_result(self, result: Any) -> Any:
+        return result
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Subscribe to nothing."""
 
 
 def create_app(settings: Settings) -> Celery:
@@ -14,7 +34,7 @@ def create_app(settings: Settings) -> Celery:
     redis = settings.redis_url.get_secret_value()
     app.conf.update(
         broker_url=settings.broker_url.get_secret_value() if settings.broker_url else celery_url(redis, BROKER_DB),
-        result_backend=celery_url(redis, RESULT_DB),
+        result_backend=f"{__name__}:{ChordResults.__name__}+{celery_url(redis, RESULT_DB).removeprefix('redis+')}",
         worker_max_tasks_per_child=settings.child_max_jobs,
         worker_max_memory_per_child=settings.child_max_memory // 1024,
     )

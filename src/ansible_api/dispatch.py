@@ -6,7 +6,6 @@ A message is a hint. Losing one costs time, repeating one costs nothing: the row
 from typing import Any, Protocol
 
 from celery import Celery, chord
-from celery.result import denied_join_result
 from kombu.exceptions import OperationalError
 
 from ansible_api.errors import Unavailable
@@ -56,8 +55,7 @@ class CeleryQueue:
             return
         header = [self._signature(TaskName.UPLOAD, job_id, attempt, product) for product in PRODUCTS]
         body = self._signature(TaskName.CLOSE_JOB, job_id, attempt)
-        with denied_join_result():  # else Celery subscribes this process to results that it never reads
-            self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
+        self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
 
     def deliver(self, delivery_id: str) -> None:
         self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY.value)

@@ -17,6 +17,7 @@ from ansible_api.errors import RangeNotSatisfiable
 from ansible_api.events.subscribe import EventReader, text_of
 from ansible_api.jobs import store
 from ansible_api.jobs.model import Job, JobObject
+from ansible_api.jobs.state import Status
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -74,7 +75,8 @@ def _job_and_product(session: Session, team: str, job_id: str, kind: str) -> tup
 async def _so_far(service: Parts, job: Job, format: LogFormat) -> AsyncIterator[bytes]:  # noqa: A002
     """What the events that are there say, in pieces of some size."""
     piece = bytearray()
-    async for event in EventReader(service.redis, service.objects, job.id, job.attempt).history():
+    reader = EventReader(service.redis, service.objects, job.id, job.attempt)
+    async for event in reader.history(ended=Status(job.status).terminal):
         piece += (text_of(event) if format is LogFormat.TEXT else event.to_json() + "\n").encode()
         if len(piece) >= BATCH:
             yield bytes(piece)

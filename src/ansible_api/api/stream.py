@@ -46,7 +46,7 @@ async def list_events(
     """Events after a `seq`, as far as there are any now."""
     standing = await service.db.read(store.standing, caller.team, job_id)
     items = list[Event]()
-    async for event in _reader(service, job_id, standing).history(after):
+    async for event in _reader(service, job_id, standing).history(after, ended=standing.status.terminal):
         items.append(event)
         if len(items) == limit:
             break
@@ -126,7 +126,7 @@ async def _of_attempt(service: Parts, team: str, job_id: str, known: Standing, a
         if now.status.terminal or now.attempt != known.attempt or not now.playing:
             break
     # What came between the last look at the events and the look at the row.
-    async for event in reader.history(after):
+    async for event in reader.history(after, ended=True):
         yield event
 
 

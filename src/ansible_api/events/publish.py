@@ -14,7 +14,7 @@ from typing import cast
 
 import redis
 
-from ansible_api.errors import AnsibleApiError
+from ansible_api.errors import AnsibleApiError, JobError
 from ansible_api.events import keys
 from ansible_api.events.types import Event
 from ansible_api.logs import get_logger
@@ -23,6 +23,7 @@ PutObject = Callable[[str, bytes], object]
 
 BATCH_BYTES = 512 * 1024
 LIVING_TTL = 7 * 86400  # of a stream whose worker is at work
+HINT_TTL = 60
 RETRY_PAUSE = 0.5
 log = get_logger(__name__)
 
@@ -55,19 +56,25 @@ class Publisher:
         self.close()
 
     def append(self, event: Event) -> None:
-        """Spool an event; returns at once."""
-        os.write(self._writer, event.to_json().encode() + b"\n")
+        """Spool an event; returns at once. JobError when the disk does not take it."""
+        line = memoryview(event.to_json().encode() + b"\n")
+        size = os.fstat(self._writer).st_size
+        try:
+            while line:
+                line = line[os.write(self._writer, line) :]
+        except OSError as error:
+            os.ftruncate(self._writer, size)
+            raise JobError("spool_failed", f"the worker cannot keep the play's events: {error.strerror}") from error
         self._wake.set()
 
-    def close(self, timeout: float = 10.0) -> None:
-        """Publish what is left, within `timeout` seconds; then store what the stream does not hold."""
+    def close(self) -> None:
+        """Publish what is left, for as long as Redis takes it; then store what the stream does not hold."""
         if self._closing.is_set():
             return
         self._closing.set()
         self._wake.set()
-        self._thread.join(timeout)
-        if not self._thread.is_alive():
-            self._store_what_the_stream_lacks()
+        self._thread.join()  # each of its steps has a time limit
+        self._store_what_the_stream_lacks()
         os.close(self._writer)
         self._reader.close()
 
@@ -93,7 +100,7 @@ class Publisher:
         """Publish all that is spooled; False: Redis or the object store is away."""
         while True:
             if not self._pending:
-                self._pending = self._reader.readlines(BATCH_BYTES)
+                self._pending = self._read(BATCH_BYTES)
             if not self._pending:
                 return True
             if self._hot_bytes >= self._hot_limit and not self._move_to_segment():
@@ -101,6 +108,13 @@ class Publisher:
             if not self._publish(self._pending):
                 return False
             self._pending = []
+
+    def _read(self, size: int) -> list[bytes]:
+        """Whole lines: the last one may be in the middle of being written."""
+        lines = self._reader.readlines(size)
+        if lines and not lines[-1].endswith(b"\n"):
+            self._reader.seek(-len(lines.pop()), os.SEEK_CUR)
+        return lines
 
     def _publish(self, lines: list[bytes]) -> bool:
         pipe = self._redis.pipeline(transaction=False)
@@ -141,9 +155,12 @@ class Publisher:
         return True
 
     def _store_what_the_stream_lacks(self) -> None:
-        rest = [*self._hot, *self._pending, *self._reader.readlines()]
-        if rest and self._in_stream() < len(rest) and self._store(rest):
-            log.info("events went to the object store", job_id=self._job_id, events=len(rest))
+        if self._drained() and self._in_stream() >= len(self._hot):
+            return
+        lines = [*self._hot, *self._pending]
+        while (lines := lines or self._read(self._hot_limit)) and self._store(lines):
+            log.info("events went to the object store", job_id=self._job_id, events=len(lines))
+            lines = []
 
     def _in_stream(self) -> int:
         """How many events beyond the segments the stream holds."""
@@ -155,9 +172,13 @@ class Publisher:
 
 
 def mark_end(client: "redis.Redis", job_id: str, attempt: int, last_seq: int) -> None:
-    """Wake the readers of a stream: the job has ended. Only a hint; readers look at the row."""
+    """Wake the readers of a stream, and those who wait: the job has ended. Only a hint; all of them look at the row."""
+    pipe = client.pipeline(transaction=False)
+    pipe.xadd(keys.stream(job_id, attempt), {keys.END_FIELD: b"1"}, id=f"{last_seq}-1")
+    pipe.xadd(keys.ended(job_id), {keys.END_FIELD: b"1"})
+    pipe.expire(keys.ended(job_id), HINT_TTL)
     with contextlib.suppress(redis.RedisError):
-        client.xadd(keys.stream(job_id, attempt), {keys.END_FIELD: b"1"}, id=f"{last_seq}-1")
+        pipe.execute(raise_on_error=False)
 
 
 def expire(client: "redis.Redis", job_id: str, attempt: int, ttl: int) -> None:

@@ -1,5 +1,6 @@
 """The reader's side of events: what is there so far, and what comes next."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -13,6 +14,7 @@ from ansible_api.objects import ObjectStore
 
 PAGE = 500
 BLOCK_MS = 1000
+HANG_LIMIT = 0.25  # seconds by which Redis may be late
 
 
 class EventReader:
@@ -23,17 +25,18 @@ class EventReader:
         self._job_id, self._attempt = job_id, attempt
         self._stream = keys.stream(job_id, attempt)
 
-    async def history(self, after: int = 0) -> AsyncIterator[Event]:
-        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away."""
+    async def history(self, after: int = 0, *, ended: bool = False) -> AsyncIterator[Event]:
+        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away.
+
+        Once the play has ended, what the stream lacks of its end may lie in the store.
+        """
         while True:
-            batch = await self._hot(after)
+            batch, last = await self._hot(after)
             # The stream keeps its last event when others move away: one that holds `after` or its successor is whole.
-            if batch and batch[0].seq <= after + 1:
-                fresh = [event for event in batch if event.seq > after]
-                for event in fresh:
-                    yield event
-            else:
-                fresh = []
+            fresh = [event for event in batch if event.seq > after] if batch and batch[0].seq <= after + 1 else []
+            for event in fresh:
+                yield event
+            if not fresh and (ended or not batch or batch[0].seq > after + 1) and after != last:
                 async for event in self._stored(after):
                     fresh = [event]
                     yield event
@@ -43,27 +46,37 @@ class EventReader:
 
     async def follow(self, after: int = 0) -> AsyncIterator[Event | None]:
         """Events after `after`, for ever; None whenever it is time to look whether the job has ended."""
+        woken = False
         while True:
+            found = False
             async for event in self.history(after):
-                after = event.seq
+                found, after = True, event.seq
                 yield event
             yield None
-            await self._wait(after)
+            if woken and not found:  # by what cannot be told now: a stream that has lost its beginning
+                await asyncio.sleep(BLOCK_MS / 1000)
+            woken = await self._wait(after)
 
-    async def _wait(self, after: int) -> None:
-        """Return when there may be more, or the end mark (`last seq`-1) is there; after a second at the most."""
+    async def _wait(self, after: int) -> bool:
+        """True when there may be more, or the end mark (`last seq`-1) is there; False after a second without."""
         try:
-            await self._redis.xread({self._stream: f"{after}-0"}, block=BLOCK_MS, count=1)
+            return bool(await self._redis.xread({self._stream: f"{after}-0"}, block=BLOCK_MS, count=1))
         except redis.RedisError as error:
             raise _away(error) from error
 
-    async def _hot(self, after: int) -> list[Event]:
+    async def _hot(self, after: int) -> tuple[list[Event], int | None]:
+        """A page of the stream, and the number of the play's last event when the page has the end mark."""
         try:
             entries = await self._redis.xrange(self._stream, min=f"{after}-0", count=PAGE)
         except redis.RedisError as error:
             raise _away(error) from error
-        found = [fields.get(keys.EVENT_FIELD) for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)]
-        return [Event.from_json(line) for line in found if line is not None]
+        events, last = list[Event](), None
+        for entry, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries):
+            if keys.EVENT_FIELD in fields:
+                events.append(Event.from_json(fields[keys.EVENT_FIELD]))
+            else:
+                last = int(entry.partition(b"-")[0])
+        return events, last
 
     async def _stored(self, after: int) -> AsyncIterator[Event]:
         try:
@@ -85,6 +98,18 @@ class EventReader:
                 event = Event.from_json(line)
                 if event.seq > after:
                     yield event
+
+
+async def hear_of_end(client: "redis.asyncio.Redis", job_id: str, seconds: float) -> bool:
+    """Wait until a worker says that the job has ended; False when none did for so many seconds."""
+    try:
+        async with asyncio.timeout(seconds + HANG_LIMIT):
+            return bool(await client.xread({keys.ended(job_id): "0"}, block=max(1, int(1000 * seconds)), count=1))
+    except TimeoutError:
+        return False
+    except redis.RedisError:
+        await asyncio.sleep(seconds)
+        return False
 
 
 def _needed(names: list[str], after: int) -> list[str]:

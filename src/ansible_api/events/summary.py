@@ -27,7 +27,8 @@ class Summary:
         self.last_seq = event.seq
         self.play, self.task = event.play or self.play, event.task or self.task
         if event.type == "playbook_on_stats":
-            self._replace(event.result)
+            if not event.result.get("truncated"):
+                self._replace(event.result)
         elif event.host and (counter := _counter(event)):
             self._count(event.host, counter, changed=bool(event.result.get("changed")))
 

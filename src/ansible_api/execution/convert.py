@@ -12,7 +12,7 @@ from ansible_api.execution.mask import Mask
 STDOUT_LIMIT = 1024 * 1024  # characters of one event
 NAME_LIMIT = 1024
 RESULT_LIMIT = 16 * 1024  # characters of JSON
-STATS_LIMIT = 1024 * 1024
+STATS_LIMIT = 4 * 1024 * 1024  # some 10,000 hosts
 STATS = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored", "processed", "artifact_data")
 # Ever smaller: longest string, most items of a list or an object.
 EXCERPTS = ((4096, 200), (1024, 50), (256, 20), (64, 10))
@@ -51,7 +51,9 @@ def excerpt(document: Mapping[str, Any], limit: int) -> dict[str, Any]:
 
 def _result(kind: str, data: dict[str, Any], mask: Mask) -> dict[str, Any]:
     if kind == "playbook_on_stats":
-        return _masked({key: data[key] for key in STATS if key in data}, mask, STATS_LIMIT)
+        stats = {key: data[key] for key in STATS if key in data}
+        # Part of the numbers would be wrong numbers.
+        return _masked(stats, mask, STATS_LIMIT) if len(_dump(stats)) <= STATS_LIMIT else {"truncated": True}
     result = data.get("res")
     if not isinstance(result, dict):
         return {}
@@ -71,8 +73,11 @@ def _without_invocation(result: Any) -> Any:
 
 
 def _masked(result: dict[str, Any], mask: Mask, limit: int) -> dict[str, Any]:
+    text = _dump(result)
+    if (clean := _text(text)) and clean != text:
+        result, text = json.loads(clean), clean
     # Masked before it is cut: half a secret would no longer be found.
-    return excerpt(mask.document(result) if mask.finds(_dump(result)) else result, limit)
+    return excerpt(mask.document(result) if mask.finds(text) else result, limit)
 
 
 def _shorten(value: Any, longest: int, most: int, depth: int) -> Any:

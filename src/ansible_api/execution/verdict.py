@@ -48,7 +48,7 @@ class Tally:
             self.began = True
         elif event.type == "runner_on_unreachable" and event.host:
             self.unreachable[event.host] = None
-        elif event.type == "playbook_on_stats":
+        elif event.type == "playbook_on_stats" and not event.result.get("truncated"):
             # The last word: a failure may have been ignored or rescued.
             self.failed = dict.fromkeys(event.result.get("failures") or ())
             self.unreachable = dict.fromkeys(event.result.get("dark") or ())

@@ -15,6 +15,8 @@ from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobObject
 from ansible_api.jobs.state import TERMINAL, Phase, Status, may_move
 
 MAX_REPUBLISH_DOUBLINGS = 6
+LONGEST_HOST = 255  # a play can call a host what it likes
+HOSTS_AT_ONCE = 1000  # databases limit the parameters of a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +205,16 @@ def beat(session: Session, /, fence: Fence, renewed_lease: float | None, **value
 
 
 def save_hosts(session: Session, fence: Fence, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Write the recap of some hosts, fenced."""
-    if session.scalar(select(func.count()).select_from(Job).where(*fence.holds())) == 0:
+    """Write the recap of some hosts, fenced; LeaseLost as `write_running`."""
+    ours = select(Job.id).where(*fence.holds(), Job.status == Status.RUNNING).with_for_update()
+    if session.scalar(ours) is None:
         raise LeaseLost
-    session.execute(delete(JobHost).where(JobHost.job_id == fence.job_id, JobHost.host.in_(list(counts))))
-    session.add_all(JobHost(job_id=fence.job_id, host=host, **numbers) for host, numbers in counts.items())
+    rows = {host[:LONGEST_HOST]: numbers for host, numbers in counts.items()}
+    names = list(rows)
+    for start in range(0, len(names), HOSTS_AT_ONCE):
+        some = names[start : start + HOSTS_AT_ONCE]
+        session.execute(delete(JobHost).where(JobHost.job_id == fence.job_id, JobHost.host.in_(some)))
+        session.execute(insert(JobHost), [{"job_id": fence.job_id, "host": host, **rows[host]} for host in some])
 
 
 def finish(session: Session, /, fence: Fence, status: Status, **values: Any) -> bool:

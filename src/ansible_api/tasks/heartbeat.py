@@ -96,6 +96,8 @@ class Heartbeat(threading.Thread):
         except Unavailable as error:
             log.warning("heartbeat failed", job_id=self._fence.job_id, error=error.detail)
             self._progress.put_back(values, hosts)
+        except Exception:  # a beat that cannot be written must not end the next ones: the lease hangs on them
+            log.exception("heartbeat failed", job_id=self._fence.job_id)
         else:
             self._renewed = time.monotonic() if renew else self._renewed
             if canceled:

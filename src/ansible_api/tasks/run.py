@@ -188,10 +188,18 @@ class Attempt:
 
     def _finish(self, outcome: Outcome) -> bool:
         values, hosts = self._progress.take()
-        ended = self._worker.db.write(_finish, self._fence, outcome, values | {"timings": self._timings}, hosts)
-        if not ended:
+        timings = {"timings": self._timings}
+        write = self._worker.db.write
+        try:
+            return write(_finish, self._fence, outcome, values | timings, hosts)
+        except LeaseLost:
+            raise
+        except Unavailable:
             self._progress.put_back(values, hosts)
-        return ended
+            raise
+        except Exception:  # how the job ended matters more than what it did on the way
+            log.exception("progress could not be written")
+            return write(_finish, self._fence, outcome, timings, {})
 
     def _announce(self, status: Status) -> None:
         log.info("job ended", status=status)

@@ -50,7 +50,7 @@ async def _upload_once(settings: Settings, job_id: str, attempt: int, product: s
         async with open_store(settings) as objects:
             with tempfile.NamedTemporaryFile() as file:
                 path = Path(file.name)
-                await _write(EventReader(redis, objects, job_id, attempt).history(), product, path)
+                await _write(EventReader(redis, objects, job_id, attempt).history(ended=True), product, path)
                 stored = await objects.put(key, path)
     finally:
         await redis.aclose()

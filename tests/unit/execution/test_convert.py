@@ -87,3 +87,11 @@ def test_an_excerpt_fits_and_keeps_the_return_code(document: dict[str, Any]) -> 
 def test_what_fits_is_left_as_it_is() -> None:
     document = {"a": ["x" * 5000], "b": None}
     assert excerpt(document, RESULT_LIMIT) == document
+
+
+def test_lone_surrogates_in_a_result_do_not_reach_the_event() -> None:
+    stats = {"event": "playbook_on_stats", "event_data": {"ok": {"web\udcff": 1}}}
+    task = {"event": "runner_on_ok", "event_data": {"res": {"stdout": "bytes \udcff", "é": 1}}}
+
+    for raw in (stats, task):
+        assert "?" in to_event(1, raw, Mask([])).to_json().encode().decode()
