@@ -6,8 +6,8 @@ A message is a hint. Losing one costs time, repeating one costs nothing: the row
 from typing import Any, Protocol
 
 from celery import Celery, chord
-from celery.result import denied_join_result
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from ansible_api.errors import Unavailable
 from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority
@@ -56,8 +56,7 @@ class CeleryQueue:
             return
         header = [self._signature(TaskName.UPLOAD, job_id, attempt, product) for product in PRODUCTS]
         body = self._signature(TaskName.CLOSE_JOB, job_id, attempt)
-        with denied_join_result():  # else Celery subscribes this process to results that it never reads
-            self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
+        self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
 
     def deliver(self, delivery_id: str) -> None:
         self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY.value)
@@ -88,11 +87,10 @@ class CeleryQueue:
         return self._app.signature(name.value, args=args, queue=Queue.DELIVERY.value)
 
     def _send(self, name: TaskName, *args: object, **options: Any) -> None:
-        # Nobody reads these results: without ignore_result every message would subscribe its sender to one.
         self._guarded(lambda: self._app.send_task(name.value, args=args, retry=False, ignore_result=True, **options))
 
     def _guarded(self, send: Any) -> Any:
         try:
             return send()
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, RedisError) as error:
             raise Unavailable(f"the broker is away: {type(error).__name__}") from error

@@ -38,19 +38,22 @@ class Upkeep:
     def tick(self) -> None:
         """Do every repair; a part that is away delays it to the next tick."""
         try:
-            self._end_jobs_of_dead_children()
             self._end_expired_leases()
+            self._end_jobs_of_dead_children()
             self._send_due_webhooks()
             self._close_unclosed()
             self._republish()
         except Unavailable as error:
-            self._healthy_since = None
             log.warning("upkeep waits", error=error.detail)
 
     def _end_expired_leases(self) -> None:
         """Leases end only after this process has seen the database healthy for one whole lease: after an outage
         their owners get the time to renew them."""
-        expired = self._db.read(store.expired)
+        try:
+            expired = self._db.read(store.expired)
+        except Unavailable:
+            self._healthy_since = None
+            raise
         if self._healthy_since is None:
             self._healthy_since = time.monotonic()
         if time.monotonic() - self._healthy_since < min(self._settings.lease_preparing, self._settings.lease_playing):
