@@ -11,27 +11,30 @@ from ansible_api.settings import Settings
 
 
 class ChordResults(RedisBackend):  # type: ignore[misc]
-    """Results that only chords read. Celery's own class subscribes whoever sends to results that nobody awaits."""
+    """Counts the finished headers of chords. Nobody ever waits for a result here.
 
-    def add_pending_result(self, result: Any, **_: Any) -> Any:
+    Celery's own subscribes whoever sends a chord to the results of its headers, and gives up with "must be restarted"
+    when it cannot unsubscribe while Redis is away.
+    """
+
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
         return result
 
     def remove_pending_result(self, result: Any) -> Any:
         return result
 
-    def on_task_call(self, *_: Any) -> None:
-        """Nobody waits for it."""
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Subscribe to nothing."""
 
 
 def create_app(settings: Settings) -> Celery:
     """The app: celeryconfig.py, and what the settings say."""
     app = Celery("ansible_api", set_as_current=False)
-    app.loader.override_backends = dict.fromkeys(("redis", "rediss"), "ansible_api.celery:ChordResults")
     app.config_from_object("celeryconfig")
     redis = settings.redis_url.get_secret_value()
     app.conf.update(
         broker_url=settings.broker_url.get_secret_value() if settings.broker_url else celery_url(redis, BROKER_DB),
-        result_backend=celery_url(redis, RESULT_DB),
+        result_backend=f"{__name__}:{ChordResults.__name__}+{celery_url(redis, RESULT_DB).removeprefix('redis+')}",
         worker_max_tasks_per_child=settings.child_max_jobs,
         worker_max_memory_per_child=settings.child_max_memory // 1024,
     )

@@ -13,11 +13,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import URL, ColumnElement, DateTime, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -30,6 +31,7 @@ T = TypeVar("T")
 # Lock wait timeout, deadlock, and "record has changed since last read" (MariaDB ≥ 11.6.2): the unit is repeated.
 RETRIED_CODES = frozenset({1205, 1213, 1020})
 TRIES = 5
+PING_AFTER = 1.0
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -193,7 +195,7 @@ def database_url(text: str, *, asynchronous: bool = False) -> URL:
 def _options(url: URL, pool_size: int) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 10, "connect_args": {"timeout": 10}}
-    options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "pool_recycle": 1800}
+    options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_recycle": 1800}
     return options | {
         "pool_size": pool_size,
         "max_overflow": pool_size,
@@ -217,10 +219,29 @@ def _async_engine(text: str, pool_size: int) -> AsyncEngine:
 
 
 def _prepare(engine: Engine) -> None:
-    if engine.dialect.name != "sqlite":
-        return
-    event.listen(engine, "connect", _sqlite_connect)
-    event.listen(engine, "begin", _sqlite_begin)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+    else:
+        _ping_idle_connections(engine)
+
+
+def _ping_idle_connections(engine: Engine) -> None:
+    """Ask a connection whether it lives before it is used again: a round trip, so only when it rested for a while."""
+
+    def checkout(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if time.monotonic() - record.info.get("used_at", 0) < PING_AFTER:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
+
+    def checkin(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    event.listen(engine, "checkout", checkout)
+    event.listen(engine, "checkin", checkin)
 
 
 def _sqlite_connect(connection: Any, _record: object) -> None:

@@ -18,6 +18,8 @@ TIMEOUTS: dict[str, Any] = {"socket_connect_timeout": 2.0, "socket_timeout": 5.0
 # A connection that a restart of the server has broken is made anew; redis-py itself would try eleven times, also what
 # was not answered in time.
 RETRIED = (redis.ConnectionError,)
+# Everybody who follows a job or waits for one holds a connection, and redis-py's default is 100.
+MAX_CONNECTIONS = 5000
 
 
 def client(url: str) -> "redis.Redis":
@@ -29,7 +31,8 @@ def client(url: str) -> "redis.Redis":
 def async_client(url: str) -> "redis.asyncio.Redis":
     """Asynchronous client of the events database."""
     retry = AsyncRetry(NoBackoff(), 1, supported_errors=RETRIED)
-    return redis.asyncio.Redis.from_url(with_db(url, EVENT_DB), retry=retry, **TIMEOUTS)
+    address = with_db(url, EVENT_DB)
+    return redis.asyncio.Redis.from_url(address, retry=retry, max_connections=MAX_CONNECTIONS, **TIMEOUTS)
 
 
 def with_db(url: str, db: int) -> str:

@@ -130,14 +130,13 @@ def known_names() -> set[str]:
     return names | {PREFIX + name.upper() + "_FILE" for name in _secret_fields()} | CLIENT_NAMES
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings() -> Settings:
     """Settings from the environment; StartupError names every wrong or unknown variable."""
-    environ = os.environ if environ is None else environ
-    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known_names())
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known_names())
     if unknown:
         raise StartupError(f"unknown settings: {', '.join(unknown)}; correct or remove them")
     try:
-        return Settings(**_values_from_files(environ))
+        return Settings(**_values_from_files(os.environ))
     except ValidationError as error:
         raise StartupError(f"settings: {_explain(error)}") from None
 

@@ -59,7 +59,7 @@ class Service:
     def run(self, *arguments: str) -> str:
         """What a command of ours prints."""
         done = subprocess.run(
-            [*COMMAND, *arguments], env=self._environment(), capture_output=True, text=True, check=False
+            [*COMMAND, *arguments], env=self.environment(), capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -68,7 +68,7 @@ class Service:
         """Start a part with its log in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*COMMAND, *arguments], env=self._environment() | env, stdout=log, stderr=log, start_new_session=True
+                [*COMMAND, *arguments], env=self.environment() | env, stdout=log, stderr=log, start_new_session=True
             )
         self.processes.append(process)
         return process
@@ -153,7 +153,7 @@ class Service:
             return client.get("/ready").status_code == 200
         return False
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_API_")}
         return inherited | {f"ANSIBLE_API_{name}": value for name, value in self.env.items()} | {MARK: self.mark}
 
@@ -162,10 +162,13 @@ class Service:
 def installed(folder: Path, database_url: str, redis_url: str, **settings: str) -> Iterator[Service]:
     """An installation with a fresh schema and an admin key, nothing started yet."""
     upgrade(database_url)
+    master_key = folder / "master.key"
+    master_key.touch(mode=0o600)
+    master_key.write_text("1:" + b64encode(os.urandom(32)).decode())
     env = QUICK | {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
-        "MASTER_KEY": "1:" + b64encode(os.urandom(32)).decode(),
+        "MASTER_KEY_FILE": str(master_key),
         "STATE_DIR": str(folder / "state"),
     }
     if "S3_BUCKET" not in settings:

@@ -144,10 +144,11 @@ class GitRequest:
 
 @dataclass
 class HttpsGitServer:
-    """Repositories below `root` for USERNAME with TOKEN; behaves as its fields say."""
+    """Repositories below `root` for USERNAME with the token; behaves as its fields say."""
 
     root: Path
     certificate: Path
+    token: str = TOKEN
     port: int = 0
     requests: list[GitRequest] = field(default_factory=list)
     answer: Callable[[GitRequest], tuple[int, dict[str, str]] | None] = lambda _request: None
@@ -189,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.git.requests.append(request)
         if answer := self.git.answer(request):
             self._send(*answer, b"")
-        elif request.authorization != f"Basic {base64.b64encode(f'{USERNAME}:{TOKEN}'.encode()).decode()}":
+        elif request.authorization != f"Basic {base64.b64encode(f'{USERNAME}:{self.git.token}'.encode()).decode()}":
             self._send(401, {"WWW-Authenticate": "Basic realm=git"}, b"")
         else:
             self._send(*self._backend(request), hold=request.fetches)

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 
+import anyio
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ansible_api.api.pointers import parameter_errors
 from ansible_api.errors import (
     AnsibleApiError,
+    BodyTooLarge,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -22,6 +25,7 @@ from ansible_api.errors import (
 from ansible_api.logs import get_logger
 
 MEDIA_TYPE = "application/problem+json"
+LINGER = 2.0
 DEFAULT_HEADERS: Mapping[type[AnsibleApiError], Mapping[str, str]] = {
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
@@ -50,6 +54,21 @@ class Problem(BaseModel):
     errors: list[ProblemField] = []
 
 
+class LingeringResponse(Response):
+    """The answer to a body that is not read: what still comes is dropped for a moment before the connection closes.
+
+    Closing at once would reset the connection, and a client that is still sending would never see the answer.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with anyio.move_on_after(LINGER):
+            while (await receive()).get("more_body", False):
+                pass
+        await send({"type": "http.response.body", "body": b""})
+
+
 def install(app: FastAPI) -> None:
     """Have every refusal of the app answered with a problem."""
     app.add_exception_handler(AnsibleApiError, _ours)
@@ -69,7 +88,8 @@ def problem(error: AnsibleApiError) -> Response:
         errors=[ProblemField.model_validate(field) for field in error.errors],
     )
     headers = {**DEFAULT_HEADERS.get(type(error), {}), **error.headers}
-    return Response(body.model_dump_json(), error.status, headers, MEDIA_TYPE)
+    kind = LingeringResponse if isinstance(error, BodyTooLarge) else Response
+    return kind(body.model_dump_json(), error.status, headers, MEDIA_TYPE)
 
 
 async def _ours(_request: Request, error: Exception) -> Response:

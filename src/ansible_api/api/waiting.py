@@ -10,11 +10,11 @@ import anyio
 from fastapi import Depends, Header, Query, Request
 
 from ansible_api.api.deps import Service
+from ansible_api.events.subscribe import hear_of_end
 from ansible_api.jobs import store
 from ansible_api.jobs.state import Status
 
-# A row is looked at often at first, then less often.
-EAGER_FOR, EAGER_PAUSE, PATIENT_PAUSE = 10.0, 0.1, 0.5
+PAUSE = 0.5  # seconds between two looks at a row, unless a worker says before that its job has ended
 _PREFERENCE = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
@@ -50,11 +50,16 @@ Wait = Annotated[Patience, Depends(_patience)]
 
 
 async def until_ended(request: Request, service: Service, team: str, job_id: str, seconds: float) -> Status:
-    """The job's status, when it has ended, the time is over or nobody listens any more; holds no connection."""
+    """The job's status, when it has ended, the time is over or nobody listens any more."""
     started = time.monotonic()
+    heard = False
     while True:
         status = (await service.db.read(store.standing, team, job_id)).status
         waited = time.monotonic() - started
         if status.terminal or waited >= seconds or await request.is_disconnected():
             return status
-        await anyio.sleep(min(EAGER_PAUSE if waited < EAGER_FOR else PATIENT_PAUSE, seconds - waited))
+        pause = min(PAUSE, seconds - waited)
+        if heard:  # what was heard does not go away: the next look is not at once
+            await anyio.sleep(pause)
+        else:
+            heard = await hear_of_end(service.redis, job_id, pause)

@@ -9,6 +9,11 @@ def stream(job_id: str, attempt: int) -> str:
     return f"ansible-api:events:{job_id}:{attempt}"
 
 
+def ended(job_id: str) -> str:
+    """A Redis stream with one entry once the job has ended; it is gone a minute later."""
+    return f"ansible-api:ended:{job_id}"
+
+
 def log_object(job_id: str, attempt: int) -> str:
     """The full log as text."""
     return f"jobs/{job_id}/{attempt}/log.txt"

@@ -23,6 +23,7 @@ PutObject = Callable[[str, bytes], object]
 
 BATCH_BYTES = 512 * 1024
 LIVING_TTL = 7 * 86400  # of a stream whose worker is at work
+HINT_TTL = 60
 RETRY_PAUSE = 0.5
 log = get_logger(__name__)
 
@@ -171,9 +172,13 @@ class Publisher:
 
 
 def mark_end(client: "redis.Redis", job_id: str, attempt: int, last_seq: int) -> None:
-    """Wake the readers of a stream: the job has ended. Only a hint; readers look at the row."""
+    """Wake the readers of a stream, and those who wait: the job has ended. Only a hint; all of them look at the row."""
+    pipe = client.pipeline(transaction=False)
+    pipe.xadd(keys.stream(job_id, attempt), {keys.END_FIELD: b"1"}, id=f"{last_seq}-1")
+    pipe.xadd(keys.ended(job_id), {keys.END_FIELD: b"1"})
+    pipe.expire(keys.ended(job_id), HINT_TTL)
     with contextlib.suppress(redis.RedisError):
-        client.xadd(keys.stream(job_id, attempt), {keys.END_FIELD: b"1"}, id=f"{last_seq}-1")
+        pipe.execute(raise_on_error=False)
 
 
 def expire(client: "redis.Redis", job_id: str, attempt: int, ttl: int) -> None:

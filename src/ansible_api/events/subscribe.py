@@ -14,6 +14,7 @@ from ansible_api.objects import ObjectStore
 
 PAGE = 500
 BLOCK_MS = 1000
+HANG_LIMIT = 0.25  # seconds by which Redis may be late
 
 
 class EventReader:
@@ -97,6 +98,18 @@ class EventReader:
                 event = Event.from_json(line)
                 if event.seq > after:
                     yield event
+
+
+async def hear_of_end(client: "redis.asyncio.Redis", job_id: str, seconds: float) -> bool:
+    """Wait until a worker says that the job has ended; False when none did for so many seconds."""
+    try:
+        async with asyncio.timeout(seconds + HANG_LIMIT):
+            return bool(await client.xread({keys.ended(job_id): "0"}, block=max(1, int(1000 * seconds)), count=1))
+    except TimeoutError:
+        return False
+    except redis.RedisError:
+        await asyncio.sleep(seconds)
+        return False
 
 
 def _needed(names: list[str], after: int) -> list[str]:

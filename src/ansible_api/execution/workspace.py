@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +20,8 @@ MARKER = "ANSIBLE_API_JOB"  # in the environment of every process of a play: <jo
 KILL_WAIT = 10.0
 _TMPFS = Path("/dev/shm")  # noqa: S108  used only where it is a tmpfs, in a directory of our own
 _TMPFS_MAGIC = "tmpfs"
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
+_TOPDIR = 0x00020000  # FS_TOPDIR_FL
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def write_private(path: Path, text: str) -> Path:
 def workspace(work_dir: Path, marker: str) -> Iterator[Workspace]:
     """A fresh workspace; what an earlier holder of the same marker left is removed first."""
     work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _spread(work_dir)
     with ExitStack() as held:
         room = _create(work_dir, marker, held)
         try:
@@ -127,6 +131,22 @@ def _create(work_dir: Path, marker: str, held: ExitStack) -> Workspace:
     for directory in (room.inventory, room.artifacts, room.home, room.tmp, room.events):
         directory.mkdir(mode=0o700, parents=True)
     return room
+
+
+def _spread(work_dir: Path) -> None:
+    """Have ext4 place each workspace apart (as `chattr +T` does); other file systems do not know of this.
+
+    ext4 does not use an inode again for minutes, and passes over every such inode whenever it makes a file near it:
+    beside the remains of earlier jobs, 1,200 files took 0.2 to 0.9 s instead of 0.03 s.
+    """
+    handle = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            (flags,) = struct.unpack("i", fcntl.ioctl(handle, _GET_FLAGS, bytes(4)))
+            if not flags & _TOPDIR:
+                fcntl.ioctl(handle, _SET_FLAGS, struct.pack("i", flags | _TOPDIR))
+    finally:
+        os.close(handle)
 
 
 def _secrets_dir(work_dir: Path, root: Path) -> Path:

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    field_validator,
     model_validator,
 )
 
@@ -221,11 +222,12 @@ class Options(Model):
     queue: Queue | None = Field(None, strict=False)
     priority: int = Field(DEFAULT_PRIORITY, ge=0, le=HIGHEST_PRIORITY, description="9 is most urgent")
 
-    @model_validator(mode="after")
-    def _queue_runs_jobs(self) -> Self:
-        if self.queue is not None and self.queue not in JOB_QUEUES:
-            raise ValueError(f"queue must be one of {', '.join(JOB_QUEUES)}")
-        return self
+    @field_validator("queue")
+    @classmethod
+    def _runs_jobs(cls, queue: Queue | None) -> Queue | None:
+        if queue is not None and queue not in JOB_QUEUES:
+            raise ValueError(f"use one of {', '.join(JOB_QUEUES)}")
+        return queue
 
 
 class JobSpec(Model):

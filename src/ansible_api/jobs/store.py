@@ -205,8 +205,9 @@ def beat(session: Session, /, fence: Fence, renewed_lease: float | None, **value
 
 
 def save_hosts(session: Session, fence: Fence, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Write the recap of some hosts, fenced."""
-    if session.scalar(select(func.count()).select_from(Job).where(*fence.holds())) == 0:
+    """Write the recap of some hosts, fenced; LeaseLost as `write_running`."""
+    ours = select(Job.id).where(*fence.holds(), Job.status == Status.RUNNING).with_for_update()
+    if session.scalar(ours) is None:
         raise LeaseLost
     rows = {host[:LONGEST_HOST]: numbers for host, numbers in counts.items()}
     names = list(rows)

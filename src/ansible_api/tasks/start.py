@@ -13,10 +13,11 @@ from ansible_api.celery import create_app
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
+from ansible_api.execution.bytecode import compile_packages
 from ansible_api.execution.sandbox import choose
 from ansible_api.execution.workspace import sweep
 from ansible_api.logs import configure_logs, get_logger
-from ansible_api.routing import Queue
+from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
 from ansible_api.settings import Settings
 from ansible_api.tasks.upkeep import UpkeepStep
@@ -32,6 +33,8 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
     configure_logs(settings.log_level)
     _check(settings)
     log.info("worker starts", queues=list(queues), isolation=choose(settings.isolation).describe())
+    if set(queues) & set(JOB_QUEUES) and not compile_packages():
+        log.warning("Ansible has no bytecode and none can be written: every play starts a second later")
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)

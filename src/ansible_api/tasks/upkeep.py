@@ -7,6 +7,8 @@ import secrets
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
@@ -36,30 +38,32 @@ class Upkeep:
         self._healthy_since: float | None = None
 
     def tick(self) -> None:
-        """Do every repair; a part that is away delays it to the next tick."""
+        """Do every repair; a part that is away delays those that need it to the next tick."""
         try:
-            self._end_expired_leases()
-            self._end_jobs_of_dead_children()
-            self._send_due_webhooks()
-            self._close_unclosed()
-            self._republish()
+            expired = self._db.read(store.expired)
+        except Unavailable as error:
+            self._healthy_since = None
+            log.warning("upkeep waits for the database", error=error.detail)
+            return
+        self._healthy_since = self._healthy_since or time.monotonic()
+        self._attempt(self._end_jobs_of_dead_children)
+        if self._trusts_leases():
+            for job in expired:
+                self._attempt(partial(self._end, job))
+        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish):
+            self._attempt(repair)
+
+    def _attempt(self, repair: Callable[[], None]) -> None:
+        try:
+            repair()
         except Unavailable as error:
             log.warning("upkeep waits", error=error.detail)
 
-    def _end_expired_leases(self) -> None:
+    def _trusts_leases(self) -> bool:
         """Leases end only after this process has seen the database healthy for one whole lease: after an outage
         their owners get the time to renew them."""
-        try:
-            expired = self._db.read(store.expired)
-        except Unavailable:
-            self._healthy_since = None
-            raise
-        if self._healthy_since is None:
-            self._healthy_since = time.monotonic()
-        if time.monotonic() - self._healthy_since < min(self._settings.lease_preparing, self._settings.lease_playing):
-            return
-        for job in expired:
-            self._end(job)
+        shortest = min(self._settings.lease_preparing, self._settings.lease_playing)
+        return self._healthy_since is not None and time.monotonic() - self._healthy_since >= shortest
 
     def _end_jobs_of_dead_children(self) -> None:
         """A parent knows that its child died: no need to wait for the lease to run out."""

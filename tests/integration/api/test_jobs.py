@@ -108,12 +108,13 @@ async def test_simultaneous_requests_with_one_key_make_one_job(api: Api) -> None
     assert len(listed.json()["items"]) == 1
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "with space", "caf\u00e9".encode("latin-1")])
-async def test_an_idempotency_key_is_printable_ascii(api: Api, key: str | bytes) -> None:
+async def test_an_idempotency_key_is_printable_ascii(api: Api, subtests: pytest.Subtests) -> None:
     async with api.client() as client:
-        refused = await client.post(JOBS, json=JOB, headers=[(b"Idempotency-Key", key)])
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["pointer"] == "/header/idempotency-key"
+        for key in (b"", b"x" * 256, b"with space", b"caf\xe9"):
+            with subtests.test(key=key[:20]):
+                refused = await client.post(JOBS, json=JOB, headers=[(b"Idempotency-Key", key)])
+                assert refused.status_code == 422
+                assert refused.json()["errors"][0]["pointer"] == "/header/idempotency-key"
 
 
 # Waiting
@@ -154,11 +155,12 @@ async def test_a_long_poll_answers_when_the_job_ends(api: Api) -> None:
         assert (await polling).json()["status"] == "failed"
 
 
-@pytest.mark.parametrize("wait", ["-1", "soon", "1.5"])
-async def test_a_wait_is_a_number_of_seconds(api: Api, wait: str) -> None:
+async def test_a_wait_is_a_number_of_seconds(api: Api, subtests: pytest.Subtests) -> None:
     async with api.client() as client:
-        refused = await client.post(f"{JOBS}?wait={wait}", json=JOB)
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/wait")
+        for wait in ("-1", "soon", "1.5"):
+            with subtests.test(wait=wait):
+                refused = await client.post(f"{JOBS}?wait={wait}", json=JOB)
+                assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/wait")
 
 
 # Reading
@@ -209,23 +211,24 @@ async def test_lists_are_filtered_by_status_and_queue(api: Api) -> None:
         assert await ids("status=lost") == set()
 
 
-@pytest.mark.parametrize(
-    ("query", "pointer"),
-    [
-        ("limit=0", "/query/limit"),
-        ("limit=101", "/query/limit"),
-        ("status=done", "/query/status/0"),
-        ("queue=x", "/query/queue"),
-        ("cursor=x", "/query/cursor"),
-        ("cursor=%00%ff", "/query/cursor"),
-        ("stauts=queued", "/query/stauts"),
-    ],
-)
-async def test_wrong_parameters_of_a_list_are_named(api: Api, query: str, pointer: str) -> None:
+WRONG_PARAMETERS = {
+    "limit=0": "/query/limit",
+    "limit=101": "/query/limit",
+    "status=done": "/query/status/0",
+    "queue=x": "/query/queue",
+    "cursor=x": "/query/cursor",
+    "cursor=%00%ff": "/query/cursor",
+    "stauts=queued": "/query/stauts",
+}
+
+
+async def test_wrong_parameters_of_a_list_are_named(api: Api, subtests: pytest.Subtests) -> None:
     async with api.client() as client:
-        refused = await client.get(f"{JOBS}?{query}")
-    assert refused.status_code == 422
-    assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
+        for query, pointer in WRONG_PARAMETERS.items():
+            with subtests.test(query=query):
+                refused = await client.get(f"{JOBS}?{query}")
+                assert refused.status_code == 422
+                assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
 
 
 async def test_hosts_come_with_their_recap(api: Api) -> None:

@@ -60,12 +60,12 @@ async def test_a_job_is_sent_for_its_next_attempt() -> None:
     assert broker.sent == [f"{VIEW.id}.1"]
 
 
-async def test_a_job_that_no_worker_had_is_closed_by_message_and_any_other_by_upkeep() -> None:
+async def test_a_job_that_ended_while_it_waited_is_closed_for_the_attempt_it_had() -> None:
     broker = Broker()
     publisher = Publisher(broker, timeout=5)
     await publisher.close(VIEW)
     await publisher.close(VIEW.model_copy(update={"attempt": 2}))
-    assert broker.sent == [f"close {VIEW.id}.0"]
+    assert broker.sent == [f"close {VIEW.id}.0", f"close {VIEW.id}.2"]
 
 
 async def test_after_a_failure_nothing_is_tried_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,70 @@
+"""A cluster of pools: pytest-celery's fixtures with our workers."""
+
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+from pytest_celery import (
+    CeleryBackendCluster,
+    CeleryBrokerCluster,
+    CeleryTestBackend,
+    CeleryTestBroker,
+    CeleryTestWorker,
+    CeleryWorkerCluster,
+)
+
+from ansible_api.celery import create_app
+from ansible_api.routing import Queue
+from ansible_api.settings import load_settings
+from tests.acceptance.pools.nodes import RedisContainer, worker_node
+from tests.acceptance.service import Service, installed
+from tests.servers.redis import RedisServer
+
+
+@pytest.fixture(scope="module")
+def pools(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Service]:
+    """An installation whose workers are the cluster's."""
+    redis_server.flush()
+    folder = tmp_path_factory.mktemp("pools")
+    with installed(folder, f"sqlite:///{folder / 'database.sqlite'}", redis_server.url) as service:
+        service.start_api()
+        yield service
+
+
+@pytest.fixture(scope="module")
+def celery_broker_cluster(redis_server: RedisServer) -> CeleryBrokerCluster:
+    return CeleryBrokerCluster(CeleryTestBroker(RedisContainer(redis_server)))
+
+
+@pytest.fixture(scope="module")
+def celery_backend_cluster(redis_server: RedisServer) -> CeleryBackendCluster:
+    return CeleryBackendCluster(CeleryTestBackend(RedisContainer(redis_server)))
+
+
+@pytest.fixture(scope="module")
+def celery_setup_app(pools: Service) -> Iterator[Celery]:
+    """Our own app, so that inspection sees our queues."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in pools.environment().items():
+            patch.setenv(name, value)
+        app = create_app(load_settings())
+    yield app
+    app.close()
+
+
+@pytest.fixture(scope="module")
+def celery_worker(pools: Service, celery_setup_app: Celery) -> Iterator[CeleryTestWorker]:
+    worker = worker_node(pools, Queue.DEFAULT, celery_setup_app)
+    yield worker
+    worker.teardown()
+
+
+@pytest.fixture(scope="module")
+def celery_worker_cluster(
+    pools: Service, celery_setup_app: Celery, celery_worker: CeleryTestWorker
+) -> Iterator[CeleryWorkerCluster]:
+    """One pool for default, one for git-heavy, one for delivery."""
+    others = [worker_node(pools, queue, celery_setup_app) for queue in (Queue.GIT_HEAVY, Queue.DELIVERY)]
+    yield CeleryWorkerCluster(celery_worker, *others)
+    for worker in others:
+        worker.teardown()

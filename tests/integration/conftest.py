@@ -1,0 +1,64 @@
+"""A migrated database of each kind: made once per session, emptied for each test."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import delete
+
+from ansible_api.db import Database
+from ansible_api.models import metadata
+from ansible_api.schema import upgrade
+from ansible_api.settings import Settings
+from tests.servers.mariadb import MariaDBServer
+
+MASTER_KEY = "1:" + base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    url = f"sqlite:///{tmp_path_factory.mktemp('stores') / 'database.sqlite'}"
+    upgrade(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_mariadb(mariadb_server: MariaDBServer) -> str:
+    mariadb_server.process.revive()
+    url = mariadb_server.new_database()
+    upgrade(url)
+    return url
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated database without rows."""
+    if request.param == "mariadb":
+        request.getfixturevalue("mariadb_server").process.revive()
+    url: str = request.getfixturevalue(f"migrated_{request.param}")
+    return url
+
+
+@pytest.fixture
+def db(empty_url: str) -> Iterator[Database]:
+    """A migrated database without rows, wide enough for threads."""
+    database = Database(empty_url, pool_size=8)
+    with database.engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def settings(empty_url: str, tmp_path: Path) -> Settings:
+    """Settings for that database; what listens at the Redis address is up to the test."""
+    return Settings(
+        database_url=SecretStr(empty_url),
+        redis_url=SecretStr("redis://127.0.0.1:1"),
+        master_key=SecretStr(MASTER_KEY),
+        objects_dir=tmp_path / "objects",
+        state_dir=tmp_path / "state",
+    )

@@ -1,0 +1,256 @@
+"""Upkeep repairs what lost messages and dead workers leave, with a real broker that comes and goes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+
+from ansible_api import celery
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.db import Database, now_plus
+from ansible_api.deliveries import store as deliveries
+from ansible_api.dispatch import CeleryQueue
+from ansible_api.jobs import store
+from ansible_api.jobs.state import Status
+from ansible_api.redis import BROKER_DB, with_db
+from ansible_api.routing import Queue
+from ansible_api.settings import Settings
+from ansible_api.tasks.upkeep import Upkeep
+from ansible_api.tasks.worker import dead_jobs, node_name
+from tests.integration.conftest import MASTER_KEY
+from tests.integration.rows import at_once, new_job, past, put, row, running, status
+from tests.servers.mariadb import MariaDBServer
+from tests.servers.redis import RedisServer
+from tests.waiting import wait_for
+
+NewUpkeep = Callable[..., Upkeep]
+
+
+@pytest.fixture
+def new_upkeep(db: Database, settings: Settings, redis_under_test: RedisServer) -> Iterator[NewUpkeep]:
+    """Upkeep that ends leases at once and publishes again without delay, unless told otherwise."""
+    quick = {"lease_preparing": 1e-6, "lease_playing": 1e-6, "republish_after": 1e-3, "broker_timeout": 0.5}
+    apps = []
+
+    def make(**more: Any) -> Upkeep:
+        tuned = settings.model_copy(update={**quick, "redis_url": SecretStr(redis_under_test.url), **more})
+        apps.append(celery.create_sender(tuned))
+        return Upkeep(db, CeleryQueue(apps[-1]), tuned)
+
+    yield make
+    for app in apps:
+        celery.dispose(app)
+
+
+def messages(server: RedisServer, queue: Queue = Queue.DEFAULT) -> int:
+    """How many messages wait in a queue, at all priorities."""
+    with Redis.from_url(with_db(server.url, BROKER_DB)) as client:
+        names = [key for key in client.scan_iter() if key.split(b":")[-1].split(b"\x06")[0] == queue.value.encode()]
+        return sum(client.llen(key) for key in names if client.type(key) == b"list")
+
+
+def tick_until(upkeep: Upkeep, condition: Callable[[], bool]) -> None:
+    """Tick as a worker does, until it has become true."""
+
+    def ticked() -> bool:
+        upkeep.tick()
+        return condition()
+
+    wait_for(ticked, timeout=20)
+
+
+def test_a_lost_message_is_sent_again_until_somebody_claims_the_job(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    job_id = new_job(db, republish_at=past())
+    upkeep = new_upkeep()
+    upkeep.tick()
+    assert messages(redis_under_test) == 1
+    redis_under_test.flush()
+    tick_until(upkeep, lambda: messages(redis_under_test) == 1)
+    db.write(store.claim, job_id, "node:1/1", 60.0)
+    redis_under_test.flush()
+    put(db, job_id, republish_at=past())
+    upkeep.tick()
+    assert messages(redis_under_test) == 0
+
+
+def test_never_more_messages_wait_than_jobs(db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer) -> None:
+    ids = [new_job(db) for _ in range(5)]
+    heavy = new_job(db, queue="git-heavy", republish_at=past())
+    upkeep = new_upkeep()
+    for _ in range(4):
+        for job_id in ids:
+            put(db, job_id, republish_at=past())
+        upkeep.tick()
+        assert messages(redis_under_test) == 5
+    assert messages(redis_under_test, Queue.GIT_HEAVY) == 1
+    assert row(db, heavy)["republish_count"] == 1
+
+
+def test_pauses_between_messages_double_up_to_a_limit(db: Database, new_upkeep: NewUpkeep) -> None:
+    job_id = new_job(db)
+    pauses = []
+    for _ in range(9):
+        put(db, job_id, republish_at=past())
+        job = db.read(store.get, job_id)
+        assert job is not None
+        assert db.write(store.mark_republished, job, 10.0)
+        moved = row(db, job_id)
+        now = db.read(lambda session: session.scalar(now_plus().select()))
+        assert now is not None
+        pauses.append(round((moved["republish_at"] - now).total_seconds() / 10))
+    assert pauses == [2, 4, 8, 16, 32, 64, 64, 64, 64]
+
+
+def test_of_many_who_republish_at_once_one_may(db: Database) -> None:
+    job_id = new_job(db, republish_at=past())
+    job = db.read(store.get, job_id)
+    assert job is not None
+    assert sum(at_once(6, lambda _: db.write(store.mark_republished, job, 10.0))) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "becomes", "code"),
+    [
+        ({}, Status.QUEUED, None),
+        ({"attempt": 3}, Status.ERROR, "worker_lost"),
+        ({"play_started_at": now_plus()}, Status.LOST, "worker_lost"),
+        ({"attempt": 3, "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
+        ({"cancel_requested_at": now_plus()}, Status.CANCELED, None),
+        ({"cancel_requested_at": now_plus(), "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
+    ],
+)
+def test_what_an_expired_lease_makes_of_a_job(
+    db: Database, new_upkeep: NewUpkeep, columns: dict[str, Any], becomes: Status, code: str | None
+) -> None:
+    fence = running(db, lease_until=past(), **columns)
+    tick_until(new_upkeep(), lambda: status(db, fence.job_id) is not Status.RUNNING)
+    job = row(db, fence.job_id)
+    assert (job["status"], job["error_code"]) == (becomes, code)
+    assert (job["finished_at"] is not None) is becomes.terminal
+    assert job["lease_until"] is None
+
+
+def test_a_job_whose_worker_vanished_before_the_play_is_published_at_once(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    fence = running(db, lease_until=past())
+    tick_until(new_upkeep(republish_after=60), lambda: status(db, fence.job_id) is Status.QUEUED)
+    assert messages(redis_under_test) == 1
+    assert db.write(store.claim, fence.job_id, "node:2/2", 60.0)
+
+
+def test_a_living_lease_is_left_alone(db: Database, new_upkeep: NewUpkeep) -> None:
+    fence = running(db)
+    before = row(db, fence.job_id)
+    upkeep = new_upkeep()
+    for _ in range(3):
+        upkeep.tick()
+    assert row(db, fence.job_id) == before
+
+
+def test_no_lease_is_ended_before_the_database_was_healthy_for_a_whole_lease(
+    db: Database, new_upkeep: NewUpkeep
+) -> None:
+    fence = running(db, lease_until=past())
+    upkeep = new_upkeep(lease_preparing=60, lease_playing=60)
+    for _ in range(3):
+        upkeep.tick()
+    assert status(db, fence.job_id) is Status.RUNNING
+
+
+def test_of_many_upkeeps_at_once_one_ends_a_lease(db: Database) -> None:
+    fence = running(db, lease_until=past(), play_started_at=now_plus())
+    job = db.read(store.get, fence.job_id)
+    assert job is not None
+    ends = at_once(6, lambda _: db.write(store.end_expired, job, max_attempts=3))
+    assert sorted(map(str, ends)) == ["None"] * 5 + ["lost"]
+
+
+def test_a_lease_that_was_renewed_meanwhile_is_not_ended(db: Database) -> None:
+    fence = running(db, lease_until=past(), play_started_at=now_plus())
+    [job] = db.read(store.expired)
+    db.write(store.beat, fence, 60.0)
+    assert db.write(store.end_expired, job, max_attempts=3) is None
+    assert status(db, fence.job_id) is Status.RUNNING
+
+
+def test_a_job_cancelled_while_its_expired_lease_is_looked_at_does_not_wait_for_ever(db: Database) -> None:
+    fence = running(db, lease_until=past())
+    [job] = db.read(store.expired)
+    db.write(store.request_cancel, "red", fence.job_id)
+    assert db.write(store.end_expired, job, max_attempts=3) is Status.CANCELED
+
+
+def test_the_job_of_a_dead_child_does_not_wait_for_the_end_of_its_lease(db: Database, new_upkeep: NewUpkeep) -> None:
+    own = running(db, lease_owner=f"{node_name()}/77", play_started_at=now_plus())
+    others = running(db, play_started_at=now_plus())
+    dead_jobs.put(own.job_id)
+    dead_jobs.put(others.job_id)  # claimed by another worker since
+    new_upkeep(lease_preparing=60, lease_playing=60).tick()
+    assert (status(db, own.job_id), status(db, others.job_id)) == (Status.LOST, Status.RUNNING)
+
+
+def test_an_ended_job_that_nobody_closed_is_closed(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    fence = running(db)
+    db.write(store.finish, fence, Status.SUCCESSFUL)
+    upkeep = new_upkeep()
+    upkeep.tick()
+    assert messages(redis_under_test, Queue.DELIVERY) == 0  # the chord has its time
+    put(db, fence.job_id, finished_at=past(60))
+    upkeep.tick()
+    assert messages(redis_under_test, Queue.DELIVERY) == 2  # both uploads
+    with Redis.from_url(redis_under_test.url) as client:
+        assert client.pubsub_channels() == []  # nobody waits for their results
+
+
+def test_a_webhook_that_is_due_is_sent_once_its_job_has_ended(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    fence = running(db)
+    cipher = Cipher.from_setting(SecretStr(MASTER_KEY))
+    db.write(deliveries.plan, cipher, team="red", job_id=fence.job_id, url="https://ci.example.com/hook")
+    upkeep = new_upkeep(webhook_hold=1)
+    upkeep.tick()
+    assert messages(redis_under_test, Queue.DELIVERY) == 0
+    put(db, fence.job_id, status=Status.SUCCESSFUL, finished_at=past(2), closed_at=None)
+    upkeep.tick()
+    assert messages(redis_under_test, Queue.DELIVERY) == 1
+
+
+def test_leases_end_while_the_broker_is_away_and_messages_follow_when_it_is_back(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    waiting = new_job(db, republish_at=past())
+    fence = running(db, lease_until=past())
+    upkeep = new_upkeep(lease_preparing=0.5, lease_playing=0.5)
+    redis_under_test.process.kill()
+    try:
+        tick_until(upkeep, lambda: status(db, fence.job_id) is Status.QUEUED)
+    finally:
+        redis_under_test.process.revive()
+    for job_id in (waiting, fence.job_id):
+        put(db, job_id, republish_at=past())
+    tick_until(upkeep, lambda: messages(redis_under_test) == 2)
+
+
+@pytest.mark.parametrize("empty_url", ["mariadb"], indirect=True)  # a file is never away
+def test_a_database_outage_starts_the_patience_with_leases_anew(
+    mariadb_server: MariaDBServer, new_upkeep: NewUpkeep, db: Database
+) -> None:
+    fence = running(db, lease_until=past())
+    upkeep = new_upkeep(lease_preparing=1, lease_playing=1)
+    upkeep.tick()
+    mariadb_server.process.kill()
+    try:
+        upkeep.tick()
+    finally:
+        mariadb_server.process.revive()
+    upkeep.tick()
+    assert status(db, fence.job_id) is Status.RUNNING
+    tick_until(upkeep, lambda: status(db, fence.job_id) is Status.QUEUED)
