@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -38,13 +37,10 @@ class Publisher:
         self._redis, self._put = client, put
         self._job_id, self._attempt, self._hot_limit = job_id, attempt, hot_limit
         self._stream = keys.stream(job_id, attempt)
-        self._spool = spool
         self._writer = os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._reader = spool.open("rb")
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._abandoned = threading.Event()
-        self._moving = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"events {job_id}", daemon=True)
         self._pending: list[bytes] = []
         self._sent = 0  # events in the stream or in segments
@@ -77,16 +73,8 @@ class Publisher:
             return
         self._closing.set()
         self._wake.set()
-<<<<<<< HEAD
-        self._thread.join(timeout)
-        # A Redis that hangs may hold the thread for longer: it does nothing more when it comes free.
-        self._abandoned.set()
-        with self._moving:
-            self._store_what_the_stream_lacks()
-=======
         self._thread.join()  # each of its steps has a time limit
         self._store_what_the_stream_lacks()
->>>>>>> main
         os.close(self._writer)
         self._reader.close()
 
@@ -97,10 +85,7 @@ class Publisher:
             self._wake.clear()
             if self._closing.is_set():
                 deadline = min(deadline, time.monotonic() + 5.0)
-            drained = self._drain()
-            if self._abandoned.is_set():
-                return
-            if not drained and not self._closing.wait(RETRY_PAUSE):
+            if not self._drain() and not self._closing.wait(RETRY_PAUSE):
                 self._wake.set()
             elif self._closing.is_set() and self._drained():
                 return
@@ -113,7 +98,7 @@ class Publisher:
 
     def _drain(self) -> bool:
         """Publish all that is spooled; False: Redis or the object store is away."""
-        while not self._abandoned.is_set():
+        while True:
             if not self._pending:
                 self._pending = self._read(BATCH_BYTES)
             if not self._pending:
@@ -123,7 +108,6 @@ class Publisher:
             if not self._publish(self._pending):
                 return False
             self._pending = []
-        return False
 
     def _read(self, size: int) -> list[bytes]:
         """Whole lines: the last one may be in the middle of being written."""
@@ -154,9 +138,8 @@ class Publisher:
 
     def _move_to_segment(self) -> bool:
         """Move what is hot to the object store; the stream keeps the last event, so that it never looks empty."""
-        with self._moving:
-            if self._abandoned.is_set() or not self._store(self._hot):
-                return False
+        if not self._store(self._hot):
+            return False
         with contextlib.suppress(redis.RedisError):
             self._redis.xtrim(self._stream, minid=f"{self._sent}-0", approximate=False)
         self._hot, self._hot_bytes = [], 0
@@ -172,24 +155,15 @@ class Publisher:
         return True
 
     def _store_what_the_stream_lacks(self) -> None:
-<<<<<<< HEAD
-        with self._spool.open("rb") as spool:
-            rest = list(islice(spool, self._stored, None))
-        if rest and self._in_stream() < len(rest) and self._store(rest):
-            log.info("events went to the object store", job_id=self._job_id, events=len(rest))
-=======
         if self._drained() and self._in_stream() >= len(self._hot):
             return
         lines = [*self._hot, *self._pending]
         while (lines := lines or self._read(self._hot_limit)) and self._store(lines):
             log.info("events went to the object store", job_id=self._job_id, events=len(lines))
             lines = []
->>>>>>> main
 
     def _in_stream(self) -> int:
-        """How many events beyond the segments the stream holds; 0: it cannot be asked."""
-        if self._thread.is_alive():
-            return 0
+        """How many events beyond the segments the stream holds."""
         try:
             first = f"{self._stored + 1}-0"
             return len(cast("list[object]", self._redis.xrange(self._stream, min=first)))

@@ -25,34 +25,18 @@ class EventReader:
         self._job_id, self._attempt = job_id, attempt
         self._stream = keys.stream(job_id, attempt)
 
-<<<<<<< HEAD
-    async def history(self, after: int = 0, *, thorough: bool = True) -> AsyncIterator[Event]:
-        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away.
-
-        A stream that Redis could not take to its end is continued in the object store; only `thorough` asks there
-        although the stream is whole as far as it goes.
-=======
     async def history(self, after: int = 0, *, ended: bool = False) -> AsyncIterator[Event]:
         """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away.
 
         Once the play has ended, what the stream lacks of its end may lie in the store.
->>>>>>> main
         """
         while True:
             batch, last = await self._hot(after)
             # The stream keeps its last event when others move away: one that holds `after` or its successor is whole.
-<<<<<<< HEAD
-            whole = bool(batch) and batch[0].seq <= after + 1
-            fresh = [event for event in batch if event.seq > after] if whole else []
-            for event in fresh:
-                yield event
-            if not fresh and (thorough or not whole):
-=======
             fresh = [event for event in batch if event.seq > after] if batch and batch[0].seq <= after + 1 else []
             for event in fresh:
                 yield event
             if not fresh and (ended or not batch or batch[0].seq > after + 1) and after != last:
->>>>>>> main
                 async for event in self._stored(after):
                     fresh = [event]
                     yield event
@@ -64,14 +48,9 @@ class EventReader:
         """Events after `after`, for ever; None whenever it is time to look whether the job has ended."""
         woken = False
         while True:
-<<<<<<< HEAD
-            async for event in self.history(after, thorough=False):
-                after = event.seq
-=======
             found = False
             async for event in self.history(after):
                 found, after = True, event.seq
->>>>>>> main
                 yield event
             yield None
             if woken and not found:  # by what cannot be told now: a stream that has lost its beginning
