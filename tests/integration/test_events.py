@@ -73,8 +73,8 @@ def raw(redis_under_test: RedisServer) -> Iterator["Redis"]:
     client.close()
 
 
-async def seqs(reader: EventReader, after: int = 0) -> list[int]:
-    return [event.seq async for event in reader.history(after)]
+async def seqs(reader: EventReader, after: int = 0, *, ended: bool = False) -> list[int]:
+    return [event.seq async for event in reader.history(after, ended=ended)]
 
 
 def up_to(last: int, first: int = 1) -> list[int]:
@@ -163,6 +163,24 @@ async def test_events_that_never_reached_redis_go_to_the_object_store_at_the_end
     assert await seqs(reader) == up_to(40)
 
 
+async def test_the_rest_of_a_stream_that_redis_could_not_take_is_read_from_the_object_store(
+    publish: Callable[..., Publisher], reader: EventReader, redis_under_test: RedisServer, raw: "Redis"
+) -> None:
+    try:
+        with publish() as publisher:
+            for seq in up_to(50):
+                publisher.append(event(seq))
+            wait_for(lambda: raw.xlen(STREAM) == 50)
+            redis_under_test.process.kill()
+            for seq in up_to(80, first=51):
+                publisher.append(event(seq))
+    finally:
+        redis_under_test.process.revive()
+    assert raw.xlen(STREAM) == 50  # it remembers what it had
+    assert await seqs(reader, ended=True) == up_to(80)
+    assert await seqs(reader, after=60, ended=True) == up_to(80, first=61)
+
+
 async def test_a_hung_redis_does_not_hold_the_play(
     publish: Callable[..., Publisher], reader: EventReader, redis_under_test: RedisServer
 ) -> None:
@@ -178,6 +196,23 @@ async def test_a_hung_redis_does_not_hold_the_play(
         redis_under_test.process.resume()
     publisher.close()
     assert await seqs(reader) == up_to(1000)
+
+
+async def test_events_are_kept_when_redis_hangs_until_after_the_end(
+    publish: Callable[..., Publisher], reader: EventReader, redis_under_test: RedisServer
+) -> None:
+    publisher = publish()
+    redis_under_test.process.pause()
+    try:
+        started = time.monotonic()
+        with publisher:
+            for seq in up_to(40):
+                publisher.append(event(seq))
+        assert time.monotonic() - started < 25
+    finally:
+        redis_under_test.process.resume()
+    redis_under_test.flush()
+    assert await seqs(reader) == up_to(40)
 
 
 async def test_a_reader_says_so_when_redis_is_away(reader: EventReader, redis_under_test: RedisServer) -> None:
