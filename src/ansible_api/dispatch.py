@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from celery import Celery, chord
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from ansible_api.errors import Unavailable
 from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority
@@ -86,11 +87,10 @@ class CeleryQueue:
         return self._app.signature(name.value, args=args, queue=Queue.DELIVERY.value)
 
     def _send(self, name: TaskName, *args: object, **options: Any) -> None:
-        # Nobody reads these results: without ignore_result every message would subscribe its sender to one.
         self._guarded(lambda: self._app.send_task(name.value, args=args, retry=False, ignore_result=True, **options))
 
     def _guarded(self, send: Any) -> Any:
         try:
             return send()
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, RedisError) as error:
             raise Unavailable(f"the broker is away: {type(error).__name__}") from error

@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 
-def test_the_demo_shows_every_step_in_time_and_leaves_nothing(tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_the_demo_shows_every_step_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(DEMO)],
         capture_output=True,
@@ -22,4 +20,3 @@ def test_the_demo_shows_every_step_in_time_and_leaves_nothing(tmp_path: Path) ->
     for shown in ("TASK [Write the configuration]", "rescued", "successful", "PLAY RECAP", "the signature is right"):
         assert shown in done.stdout
     assert list(tmp_path.iterdir()) == []
-    assert time.monotonic() - started < 30

@@ -119,6 +119,14 @@ def test_a_second_up_on_the_same_data_is_refused_with_the_pid_of_the_first(start
     assert get(first.url)
 
 
+def test_a_directory_that_cannot_be_is_refused_with_its_name(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    up = start(data=tmp_path / "file" / "data")
+    assert up.process is not None
+    assert up.process.wait(20) == 1
+    assert up.said == f"ansible-api: --data {up.data}: Not a directory: choose another directory\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_no_process_and_no_lock(start: Start, number: signal.Signals) -> None:
     up = start()

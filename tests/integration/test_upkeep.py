@@ -254,3 +254,16 @@ def test_a_database_outage_starts_the_patience_with_leases_anew(
     upkeep.tick()
     assert status(db, fence.job_id) is Status.RUNNING
     tick_until(upkeep, lambda: status(db, fence.job_id) is Status.QUEUED)
+
+
+def test_repairs_do_not_fill_the_broker_while_no_worker_delivers(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    for _ in range(30):
+        new_job(db, status=Status.CANCELED, finished_at=past(60))
+    upkeep = new_upkeep()
+
+    for _ in range(10):
+        upkeep.tick()
+
+    assert 30 <= messages(redis_under_test, Queue.DELIVERY) < 150

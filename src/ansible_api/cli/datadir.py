@@ -62,8 +62,12 @@ class DataDir:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory; CommandError with the holder's pid when another process has it."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.path / "up.lock").open("a+") as lock:
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            opened = (self.path / "up.lock").open("a+")
+        except OSError as error:
+            raise CommandError(f"--data {self.path}: {error.strerror}: choose another directory") from None
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -9,7 +9,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-_KEY = re.compile(r"^aak_([0-9a-z]{24})_([A-Za-z0-9_-]{43})$")
+_KEY = re.compile(r"aak_([0-9a-z]{24})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def make_key() -> NewKey:
 
 def key_id(text: str) -> str | None:
     """The id inside a key, or None when the text is no key."""
-    match = _KEY.match(text)
+    match = _KEY.fullmatch(text)
     return match[1] if match else None
 
 

@@ -27,6 +27,7 @@ from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks.worker import dead_jobs, node_name
 
 UNCLOSED_AFTER = 15.0
+DELIVERY_BACKLOG = 100  # messages beyond which repairs add none
 log = get_logger(__name__)
 
 
@@ -91,12 +92,20 @@ class Upkeep:
 
     def _send_due_webhooks(self) -> None:
         self._db.write(deliveries.release_held, self._settings.webhook_hold)
-        for delivery_id in self._db.read(deliveries.due):
-            self._queue.deliver(delivery_id)
+        due = self._db.read(deliveries.due)
+        if due and self._delivery_keeps_up():
+            for delivery_id in due:
+                self._queue.deliver(delivery_id)
 
     def _close_unclosed(self) -> None:
-        for job in self._db.read(store.unclosed, UNCLOSED_AFTER):
-            self._queue.close(job.id, attempt=job.attempt)
+        unclosed = self._db.read(store.unclosed, UNCLOSED_AFTER)
+        if unclosed and self._delivery_keeps_up():
+            for job in unclosed:
+                self._queue.close(job.id, attempt=job.attempt)
+
+    def _delivery_keeps_up(self) -> bool:
+        """While nobody works on `delivery`, every round of every worker would add the same messages to it."""
+        return self._queue.depth(Queue.DELIVERY) < DELIVERY_BACKLOG
 
     def _republish(self) -> None:
         """Publish again what waits too long, but never more messages than jobs wait."""

@@ -24,12 +24,19 @@ log = get_logger(__name__)
 
 @shared_task(name=TaskName.UPLOAD, acks_late=True, ignore_result=False)
 def upload(job_id: str, attempt: int, product: str) -> dict[str, Any]:
-    """Store the log or the events; a failure is a result, because a raise would skip the chord's body."""
+    """Store the log or the events."""
+    return outcome(current().settings, job_id, attempt, product)
+
+
+def outcome(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:
+    """What became of the upload; any failure is a result, because a raise would skip the chord's body for ever."""
     try:
-        return asyncio.run(_upload(current().settings, job_id, attempt, product))
+        return asyncio.run(_upload(settings, job_id, attempt, product))
     except (AnsibleApiError, OSError) as error:
         log.warning("upload failed", job_id=job_id, product=product, error=str(error))
-        return {"kind": product, "status": "failed"}
+    except Exception:
+        log.exception("upload failed", job_id=job_id, product=product)
+    return {"kind": product, "status": "failed"}
 
 
 async def _upload(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:

@@ -68,15 +68,20 @@ async def test_a_job_that_ended_while_it_waited_is_closed_for_the_attempt_it_had
     assert broker.sent == [f"close {VIEW.id}.0", f"close {VIEW.id}.2"]
 
 
-async def test_after_a_failure_nothing_is_tried_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_a_failure_nothing_is_tried_for_a_while() -> None:
     broker = Broker("away")
     publisher = Publisher(broker, timeout=5)
     for _ in range(5):
         await publisher.enqueue(VIEW)
     assert broker.tries == 1
+
+
+async def test_after_the_pause_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ansible_api.api.publish.PAUSE", 0.0)
+    broker = Broker("away")
+    publisher = Publisher(broker, timeout=5)
+    await publisher.enqueue(VIEW)
     broker.mood = "there"
-    later = time.monotonic() + 60
-    monkeypatch.setattr(time, "monotonic", lambda: later)
     await publisher.enqueue(VIEW)
     await publisher.enqueue(VIEW)
     assert len(broker.sent) == 2
@@ -89,7 +94,7 @@ async def test_a_hung_broker_costs_its_callers_the_limit_once_and_holds_few_thre
     async with anyio.create_task_group() as tasks:
         for _ in range(30):
             tasks.start_soon(publisher.enqueue, VIEW)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5  # one after the other they would take 9
     await publisher.enqueue(VIEW)
     assert broker.most_inside <= THREADS
     assert broker.tries <= THREADS

@@ -1,0 +1,190 @@
+"""The rows of webhooks: planned with the job, released at its end, attempted by one sender at a time."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from standardwebhooks import Webhook
+
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.db import Database, now_plus
+from ansible_api.deliveries import store
+from ansible_api.deliveries.model import Delivery
+from ansible_api.deliveries.send import attempt, decide
+from ansible_api.deliveries.signing import signed_headers
+from ansible_api.deliveries.store import Decision
+from ansible_api.egress import Answer, Policy
+from ansible_api.jobs.state import Status
+from tests.integration.conftest import MASTER_KEY
+from tests.integration.rows import at_once, new_job, past, put
+from tests.servers.webhook_sink import Answer as SinkAnswer
+from tests.servers.webhook_sink import WebhookSink
+
+CIPHER = Cipher.from_setting(SecretStr(MASTER_KEY))
+URL = "https://ci.example.com/hook"
+TRIALS = Policy(allow_loopback=True)
+
+
+@pytest.fixture
+def delivery(db: Database) -> str:
+    """The id of a webhook that waits for its job."""
+    return plan(db, new_job(db))
+
+
+def plan(db: Database, job_id: str) -> str:
+    return db.write(store.plan, CIPHER, team="red", job_id=job_id, url=URL).id
+
+
+def read(db: Database, delivery_id: str) -> Delivery:
+    found = db.read(lambda session: session.get(Delivery, delivery_id))
+    assert found is not None
+    return found
+
+
+def release(db: Database, delivery_id: str) -> None:
+    db.write(store.release, read(db, delivery_id).job_id)
+
+
+def make_due(db: Database, delivery_id: str) -> None:
+    def write(session: Session) -> None:
+        session.execute(update(Delivery).where(Delivery.id == delivery_id).values(due_at=past()))
+
+    db.write(write)
+
+
+def test_a_webhook_waits_for_its_job(db: Database, delivery: str) -> None:
+    assert read(db, delivery).state == "waiting"
+    assert db.read(store.due) == []
+    assert db.write(store.begin_attempt, delivery, 30) is None
+    assert db.write(store.release_held, 0) == []
+
+
+def test_a_released_webhook_is_due_once(db: Database, delivery: str) -> None:
+    job_id = read(db, delivery).job_id
+    assert db.write(store.release, job_id) == [delivery]
+    assert db.write(store.release, job_id) == []
+    assert db.read(store.due) == [delivery]
+
+
+@pytest.mark.parametrize(
+    ("columns", "released"),
+    [
+        ({"status": Status.SUCCESSFUL, "finished_at": now_plus(), "closed_at": now_plus()}, True),
+        ({"status": Status.LOST, "finished_at": past(20)}, True),
+        ({"status": Status.FAILED, "finished_at": past(5)}, False),
+        ({"status": Status.RUNNING, "finished_at": None}, False),
+    ],
+)
+def test_a_webhook_is_held_for_the_log_but_not_for_ever(
+    db: Database, delivery: str, columns: dict[str, object], released: bool
+) -> None:
+    put(db, read(db, delivery).job_id, **columns)
+    assert (db.write(store.release_held, 15) == [delivery]) is released
+
+
+def test_of_many_senders_at_once_one_has_the_right_to_an_attempt(db: Database, delivery: str) -> None:
+    release(db, delivery)
+    begun = at_once(8, lambda _: db.write(store.begin_attempt, delivery, 30))
+    assert sum(row is not None for row in begun) == 1
+    assert read(db, delivery).attempts == 1
+    [(_, attempts)] = db.read(store.list_for_job, read(db, delivery).job_id)
+    assert [attempt.number for attempt in attempts] == [1]
+
+
+def test_a_sender_that_died_leaves_the_webhook_due_later(db: Database, delivery: str) -> None:
+    release(db, delivery)
+    assert db.write(store.begin_attempt, delivery, 30)
+    assert db.read(store.due) == []
+    make_due(db, delivery)
+    again = db.write(store.begin_attempt, delivery, 30)
+    assert again is not None
+    assert again.attempts == 2
+
+
+def test_the_end_of_an_attempt_is_noted_with_what_follows(db: Database, delivery: str) -> None:
+    release(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    db.write(store.end_attempt, delivery, 1, Decision("pending", 300), status=503, duration_ms=7, answer="busy")
+    assert db.read(store.due) == []
+    make_due(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    db.write(store.end_attempt, delivery, 2, Decision("delivered"), status=204)
+    ended = read(db, delivery)
+    assert (ended.state, ended.attempts, ended.due_at) == ("delivered", 2, None)
+    assert ended.ended_at is not None
+    assert db.write(store.begin_attempt, delivery, 30) is None
+    [(_, attempts)] = db.read(store.list_for_job, ended.job_id)
+    assert [(attempt.status, attempt.answer) for attempt in attempts] == [(503, "busy"), (204, None)]
+
+
+def test_a_late_answer_to_an_earlier_attempt_decides_nothing(db: Database, delivery: str) -> None:
+    release(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    make_due(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    db.write(store.end_attempt, delivery, 1, Decision("failed"), status=410)
+    assert read(db, delivery).state == "pending"
+
+
+def test_the_job_takes_its_webhooks_along(db: Database, delivery: str) -> None:
+    job_id = read(db, delivery).job_id
+    other = plan(db, job_id)
+    assert sorted(db.write(store.release, job_id)) == sorted([delivery, other])
+    assert db.read(store.list_for_job, new_job(db)) == []
+
+
+# Signing secrets
+
+
+def test_the_two_newest_secrets_verify_and_older_ones_do_not(db: Database, webhook_sink: WebhookSink) -> None:
+    oldest, older, newest = (db.write(store.create_secret, CIPHER, "red")[1] for _ in range(3))
+    secrets = db.read(store.open_secrets, CIPHER, "red")
+    body = json.dumps({"id": "job-1"})
+    answer = attempt(webhook_sink.url, "msg-1", body, secrets, policy=TRIALS, timeout=5)
+    assert isinstance(answer, Answer)
+    [request] = webhook_sink.wait_for_requests()
+    headers = dict(request.headers.items())
+    for secret in (older, newest):
+        assert Webhook(secret.get_secret_value()).verify(request.body, headers) == {"id": "job-1"}
+    with pytest.raises(Exception, match="No matching signature"):
+        Webhook(oldest.get_secret_value()).verify(request.body, headers)
+
+
+def test_a_teams_first_webhook_makes_its_secret_and_later_ones_do_not(db: Database, delivery: str) -> None:
+    plan(db, read(db, delivery).job_id)
+    assert len(db.read(store.list_secrets, "red")) == 1
+    assert db.read(store.list_secrets, "blue") == []
+
+
+def test_secrets_lie_sealed(db: Database) -> None:
+    _, secret = db.write(store.create_secret, CIPHER, "red")
+    [row] = db.read(lambda session: session.execute(select(store.WebhookSecret.__table__)).all())
+    assert secret.get_secret_value().encode() not in b"".join(part for part in row if isinstance(part, bytes))
+
+
+def test_the_body_cannot_be_changed_under_its_signature() -> None:
+    secret = store.make_secret()
+    headers = signed_headers("msg-1", datetime.now(UTC), "{}", [secret])
+    with pytest.raises(Exception, match="No matching signature"):
+        Webhook(secret.get_secret_value()).verify(b'{"a":1}', dict(headers))
+
+
+@pytest.mark.parametrize(
+    ("answer", "decision"),
+    [(SinkAnswer(503, {"Retry-After": "7"}), 7.0), (SinkAnswer(410), None), (SinkAnswer(200, body=b"x" * 5000), None)],
+)
+def test_what_a_real_receiver_says_decides(
+    webhook_sink: WebhookSink, answer: SinkAnswer, decision: float | None
+) -> None:
+    webhook_sink.answer(answer)
+    got = attempt(webhook_sink.url, "msg-1", "{}", [store.make_secret()], policy=TRIALS, timeout=5)
+    assert decide(got, 1, (0, 5), 0.0).pause == decision
+
+
+def test_a_receiver_on_this_machine_is_not_reached_without_leave(webhook_sink: WebhookSink) -> None:
+    got = attempt(webhook_sink.url, "msg-1", "{}", [store.make_secret()], policy=Policy(), timeout=5)
+    assert not isinstance(got, Answer)
+    assert webhook_sink.requests == []
