@@ -22,6 +22,7 @@ from ansible_api.jobs.store import Standing
 from ansible_api.logs import get_logger
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
+LAST_SEQ = 2**63 - 1  # Redis knows no larger ones
 HEARTBEAT = 15
 SEND_LIMIT = 30.0  # a reader that takes nothing for so long has gone
 QUEUED_PAUSE, PREPARING_PAUSE = 0.5, 0.1
@@ -40,7 +41,7 @@ async def list_events(
     caller: Viewer,
     service: Service,
     job_id: str,
-    after: Annotated[int, Query(ge=0, description="the last `seq` that you have")] = 0,
+    after: Annotated[int, Query(ge=0, le=LAST_SEQ, description="the last `seq` that you have")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """Events after a `seq`, as far as there are any now."""
@@ -66,8 +67,8 @@ async def stream(
     caller: Viewer,
     service: Service,
     job_id: str,
-    after: Annotated[int, Query(ge=0, description="the last `seq` that you have")] = 0,
-    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    after: Annotated[int, Query(ge=0, le=LAST_SEQ, description="the last `seq` that you have")] = 0,
+    last_event_id: Annotated[int | None, Header(ge=0, le=LAST_SEQ)] = None,
 ) -> Response:
     """Events as they happen, from the first one or after the one you have, until the job has ended."""
     await service.db.read(store.standing, caller.team, job_id)

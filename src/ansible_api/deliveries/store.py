@@ -135,13 +135,3 @@ def open_secrets(session: Session, cipher: Cipher, team: str) -> list[SecretStr]
 def _secrets(session: Session, team: str) -> Sequence[WebhookSecret]:
     newest_first = select(WebhookSecret).where(WebhookSecret.team == team).order_by(WebhookSecret.id.desc())
     return session.scalars(newest_first.limit(VALID_SECRETS)).all()
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """All that one attempt needs, read in one transaction."""
-
-    delivery: Delivery
-    job: Job
-    totals: tuple[int, int, int]
-    secrets: Sequence[SecretStr]

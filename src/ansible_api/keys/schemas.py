@@ -1,6 +1,6 @@
 """What a request for an API key says, and what is answered about one."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from ansible_api.keys.model import Role
 from ansible_api.routing import JOB_QUEUES, Queue
 
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)  # in every time zone still a year that databases know
 KeyName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -21,7 +22,7 @@ class NewApiKey(BaseModel):
     queues: list[Queue] | None = Field(
         None, max_length=len(JOB_QUEUES), description="that options.queue may name; none when absent"
     )
-    expires_at: AwareDatetime | None = Field(None, description="with a time zone; never when absent")
+    expires_at: AwareDatetime | None = Field(None, lt=LATEST, description="with a time zone; never when absent")
 
 
 class ApiKeyView(BaseModel):

@@ -105,6 +105,7 @@ async def test_an_admin_sees_and_revokes_keys_of_its_own_team_only(api: Api) -> 
 WRONG_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}, "/expires_at"),
     ({"name": "x", "expires_at": "2099-01-01T00:00:00"}, "/expires_at"),
+    ({"name": "x", "expires_at": "9999-12-31T23:59:59-14:00"}, "/expires_at"),
     ({"name": "x", "role": "root"}, "/role"),
     ({"name": "x", "queues": ["delivery"]}, "/queues"),
     ({"name": "x", "queues": ["nowhere"]}, "/queues/0"),

@@ -231,6 +231,16 @@ async def test_wrong_parameters_of_a_list_are_named(api: Api, subtests: pytest.S
                 assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
 
 
+async def test_a_place_in_the_events_that_redis_cannot_know_is_refused(api: Api) -> None:
+    async with api.client() as client:
+        job_id = (await client.post(JOBS, json=JOB)).json()["id"]
+        for path, headers in (("events?after=", {}), ("stream?after=", {}), ("stream", {"Last-Event-ID": str(2**63)})):
+            number = str(2**63) if path.endswith("=") else ""
+            refused = await client.get(f"{JOBS}/{job_id}/{path}{number}", headers=headers)
+            assert refused.status_code == 422
+        assert (await client.get(f"{JOBS}/{job_id}/events?after={2**63 - 1}")).status_code == 200
+
+
 async def test_hosts_come_with_their_recap(api: Api) -> None:
     async with api.client() as client:
         job_id = (await client.post(JOBS, json=JOB)).json()["id"]
