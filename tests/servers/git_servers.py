@@ -174,6 +174,7 @@ class HttpsGitServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: without it each answer would wait 40 ms
     git: HttpsGitServer
 
     def log_message(self, *arguments: Any) -> None:
