@@ -1,5 +1,7 @@
 """`ansible-api api`: serve the REST API."""
 
+import os
+import socket
 from typing import Annotated
 
 import typer
@@ -24,6 +26,8 @@ def api(
 
     settings = load_settings()
     configure_logs(settings.log_level)
+    if fd is not None:
+        _send_at_once(fd)
     uvicorn.run(
         create_app(settings),
         host=host,
@@ -34,3 +38,13 @@ def api(
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
+
+
+def _send_at_once(fd: int) -> None:
+    """Have connections of an inherited socket sent without delay: asyncio sees to that only for its own sockets.
+
+    An answer is two writes, head and body; with Nagle's algorithm the second waits 40 ms.
+    """
+    with socket.socket(fileno=os.dup(fd)) as listener:
+        if listener.family != socket.AF_UNIX:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
