@@ -2,8 +2,10 @@
 
 import base64
 import re
+import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,13 +21,30 @@ from tests.servers.s3 import S3Bucket
 Finding = tuple[str, str]  # the canary's name, the place
 
 
+def new_canary(name: str) -> str:
+    return f"canary-{name}-{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True)
+class Values:
+    """One secret of each kind, right and wrong."""
+
+    become: str = field(default_factory=lambda: new_canary("become"))
+    become_wrong: str = field(default_factory=lambda: new_canary("become-wrong"))
+    vault: str = field(default_factory=lambda: new_canary("vault"))
+    vault_wrong: str = field(default_factory=lambda: new_canary("vault-wrong"))
+    token: str = field(default_factory=lambda: new_canary("token"))
+    token_wrong: str = field(default_factory=lambda: new_canary("token-wrong"))
+    passphrase: str = field(default_factory=lambda: new_canary("passphrase"))
+
+
 class Canaries:
     """Finds secrets by name in bytes: as they are, and in base64 wherever they begin in what was encoded."""
 
-    def __init__(self, secrets: Mapping[str, str | bytes]) -> None:
+    def __init__(self, hidden: Mapping[str, str | bytes]) -> None:
         self._names = {
             needle: name
-            for name, secret in secrets.items()
+            for name, secret in hidden.items()
             for needle in _needles(secret.encode() if isinstance(secret, str) else secret)
         }
         self._pattern = re.compile(b"|".join(re.escape(needle) for needle in self._names))

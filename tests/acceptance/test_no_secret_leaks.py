@@ -3,12 +3,11 @@
 import base64
 import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from tests.acceptance.canaries import Canaries, Finding, ProcessWatch
+from tests.acceptance.canaries import Canaries, Finding, ProcessWatch, Values
 from tests.acceptance.repos import play
 from tests.acceptance.service import Service, installed
 from tests.servers.git_servers import USERNAME, HttpsGitServer, git_repository, https_git_server
@@ -72,23 +71,6 @@ TELL = play(
 )
 SLOW = play("- name: Wait\n  command: sleep 60", become="true")
 ROOT = play("- command: id -un", become="true")
-
-
-def new_canary(name: str) -> str:
-    return f"canary-{name}-{secrets.token_hex(8)}"
-
-
-@dataclass(frozen=True)
-class Values:
-    """One secret of each kind, right and wrong."""
-
-    become: str = field(default_factory=lambda: new_canary("become"))
-    become_wrong: str = field(default_factory=lambda: new_canary("become-wrong"))
-    vault: str = field(default_factory=lambda: new_canary("vault"))
-    vault_wrong: str = field(default_factory=lambda: new_canary("vault-wrong"))
-    token: str = field(default_factory=lambda: new_canary("token"))
-    token_wrong: str = field(default_factory=lambda: new_canary("token-wrong"))
-    passphrase: str = field(default_factory=lambda: new_canary("passphrase"))
 
 
 @dataclass(frozen=True)

@@ -132,3 +132,9 @@ def _stream(service: Service, job_id: str, last_event_id: str | None = None) -> 
             elif line.startswith("data: "):
                 frames.append((name, line.removeprefix("data: ")))
     return frames
+
+
+def test_a_worker_logs_no_banner(service: Service, repo: Path) -> None:
+    service.wait_for_closed(service.submit(local_job(repo)))
+    assert '"job ended"' in service.log("worker")
+    assert "[queues]" not in service.log("worker")

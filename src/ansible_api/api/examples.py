@@ -214,8 +214,3 @@ JOB_RUNNING: Mapping[str, Any] = {
     },
     "timings": {"queued": 0.1, "source": 0.2},
 }
-
-
-def content(value: Mapping[str, Any]) -> dict[str, Any]:
-    """For `content` of a response: JSON with that example."""
-    return {"application/json": {"example": dict(value)}}

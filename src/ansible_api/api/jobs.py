@@ -50,7 +50,7 @@ IdempotencyKey = Annotated[
     openapi_extra=request_body(JobSpec, examples.JOBS),
     responses={
         200: {"model": JobView, "description": "The job has ended in time, or its Idempotency-Key had made it before"},
-        202: {"description": "The job waits in its queue", "content": examples.content(examples.JOB_QUEUED)},
+        202: {"description": "The job waits in its queue"},
         **problems(400, 401, 403, 413, 415, 422, 503),
     },
 )

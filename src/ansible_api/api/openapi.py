@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ansible_api import __version__, errors
+from ansible_api.api import PREFIX
 from ansible_api.api.errors import MEDIA_TYPE, Problem
+from ansible_api.api.examples import JOB_QUEUED
 from ansible_api.credentials.schemas import NewCredential
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.keys.schemas import NewApiKey
@@ -79,6 +81,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     _, definitions = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]
     document["components"]["schemas"] |= definitions["$defs"]
     _drop_foreign_refusals(document)
+    # FastAPI leaves every null out, also those that make an example whole.
+    accepted = document["paths"][f"{PREFIX}/jobs"]["post"]["responses"]["202"]
+    accepted["content"]["application/json"]["example"] = dict(JOB_QUEUED)
     return document
 
 

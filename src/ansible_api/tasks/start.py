@@ -81,6 +81,7 @@ def _start(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
     pool = "+".join(queues) if len(queues) <= 2 else "all"
     app.worker_main(
         [
+            "--quiet",  # no banner between the log's lines of JSON
             "worker",
             f"--queues={','.join(queues)}",
             f"--concurrency={concurrency}",
