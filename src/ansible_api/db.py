@@ -4,12 +4,9 @@ A store function takes a `Session` as its first argument and never commits. `Dat
 in a transaction of a worker, `await AsyncDatabase.write(store.claim, …)` in one of the API.
 """
 
-import os
 import secrets
-import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -94,26 +91,18 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-" + "".join(digits[number >> shift & 31] for shift in range(110, -1, -5))
 
 
-# SQLite knows the locks of its process by heart: a child forked in the middle of a transaction inherits them, and takes
-# the database for locked as long as it lives. A worker replaces its children while upkeep writes.
-_no_fork = threading.RLock()
-os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_no_fork.release)
-
-
 class Database:
     """Transactions for synchronous code."""
 
     def __init__(self, url: str, *, pool_size: int = 2) -> None:
         self.engine = _engine(url, pool_size)
-        shares_locks = self.engine.dialect.name == "sqlite"
-        self._undisturbed: AbstractContextManager[object] = _no_fork if shares_locks else nullcontext()
         self._writes = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     def write(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction; on a lock conflict all of it is repeated. Unavailable: no database."""
         for attempt in range(1, TRIES + 1):
             try:
-                with self._undisturbed, Session(self._writes, expire_on_commit=False) as session, session.begin():
+                with Session(self._writes, expire_on_commit=False) as session, session.begin():
                     return work(session, *args, **kwargs)
             except SQLAlchemyError as error:
                 if not _worth_repeating(error, attempt):
@@ -124,7 +113,7 @@ class Database:
     def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work`, which only reads."""
         try:
-            with self._undisturbed, Session(self.engine, expire_on_commit=False) as session:
+            with Session(self.engine, expire_on_commit=False) as session:
                 return work(session, *args, **kwargs)
         except SQLAlchemyError as error:
             raise _translated(error) from error
@@ -211,7 +200,7 @@ def _options(url: URL, pool_size: int) -> dict[str, Any]:
         "pool_size": pool_size,
         "max_overflow": pool_size,
         "pool_timeout": 5,
-        "connect_args": {"connect_timeout": 5},
+        "connect_args": {"connect_timeout": 5, "read_timeout": 60},  # longer than a lock may take
     }
 
 

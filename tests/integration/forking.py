@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ansible_api.db import Database
+from ansible_api.tasks.worker import unforked
 
 
 def main(url: str) -> None:
@@ -19,7 +20,11 @@ def main(url: str) -> None:
         inside.set()
         over.wait(0.5)
 
-    writer = threading.Thread(target=lambda: database.write(linger))
+    def write() -> None:
+        with unforked():
+            database.write(linger)
+
+    writer = threading.Thread(target=write)
     writer.start()
     inside.wait()
     child = os.fork()

@@ -18,7 +18,7 @@ from ansible_api.redis import BROKER_DB, with_db
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
 from ansible_api.tasks.upkeep import Upkeep
-from ansible_api.tasks.worker import dead_jobs, node_name
+from ansible_api.tasks.worker import dead_jobs, lease_owner, node_name
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import at_once, new_job, past, put, row, running, status
 from tests.servers.mariadb import MariaDBServer
@@ -186,10 +186,11 @@ def test_a_job_cancelled_while_its_expired_lease_is_looked_at_does_not_wait_for_
 
 
 def test_the_job_of_a_dead_child_does_not_wait_for_the_end_of_its_lease(db: Database, new_upkeep: NewUpkeep) -> None:
-    own = running(db, lease_owner=f"{node_name()}/77", play_started_at=now_plus())
-    others = running(db, play_started_at=now_plus())
-    dead_jobs.put(own.job_id)
-    dead_jobs.put(others.job_id)  # claimed by another worker since
+    dead = lease_owner(node_name(), 77)
+    own = running(db, lease_owner=dead, play_started_at=now_plus())
+    others = running(db, lease_owner=lease_owner(node_name(), 78), play_started_at=now_plus())
+    dead_jobs.put((own.job_id, dead))
+    dead_jobs.put((others.job_id, dead))  # another child has claimed it since
     new_upkeep(lease_preparing=60, lease_playing=60).tick()
     assert (status(db, own.job_id), status(db, others.job_id)) == (Status.LOST, Status.RUNNING)
 

@@ -307,13 +307,13 @@ def _give_up(
     return status if ended else None
 
 
-def expire_lease_of(session: Session, job_id: str, owner_prefix: str) -> None:
+def expire_lease_of(session: Session, job_id: str, owner: str) -> None:
     """End the lease of a job now, when the process that held it is known to be dead."""
     _update(
         session,
         Job.id == job_id,
         Job.status == Status.RUNNING,
-        Job.lease_owner.startswith(owner_prefix, autoescape=True),
+        Job.lease_owner == owner,
         lease_until=now_plus(-1),
     )
 

@@ -21,7 +21,7 @@ from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
 from ansible_api.settings import Settings
 from ansible_api.tasks.upkeep import UpkeepStep
-from ansible_api.tasks.worker import shutdown, start_child
+from ansible_api.tasks.worker import node_name, shutdown, start_child
 
 TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "close", "deliver"))
 SPOOL_DAYS = 7
@@ -32,7 +32,9 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
     """Serve some queues until SIGTERM; StartupError when database, master key or isolation are not right."""
     configure_logs(settings.log_level)
     _check(settings)
-    log.info("worker starts", queues=list(queues), isolation=choose(settings.isolation).describe())
+    # The node is named before the first fork: its children own their leases in its name.
+    isolation = choose(settings.isolation).describe()
+    log.info("worker starts", node=node_name(), queues=list(queues), isolation=isolation)
     if set(queues) & set(JOB_QUEUES) and not compile_packages():
         log.warning("Ansible has no bytecode and none can be written: every play starts a second later")
     app = create_app(settings)

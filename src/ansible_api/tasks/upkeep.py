@@ -18,13 +18,14 @@ from ansible_api.db import Database
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.errors import Unavailable
+from ansible_api.execution.workspace import sweep
 from ansible_api.jobs import store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
 from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings, load_settings
-from ansible_api.tasks.worker import dead_jobs, node_name
+from ansible_api.tasks.worker import dead_jobs, unforked
 
 UNCLOSED_AFTER = 15.0
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add none
@@ -67,14 +68,16 @@ class Upkeep:
         return self._healthy_since is not None and time.monotonic() - self._healthy_since >= shortest
 
     def _end_jobs_of_dead_children(self) -> None:
-        """A parent knows that its child died: no need to wait for the lease to run out."""
+        """A parent knows that its child died: no need to wait for the lease to run out, nor to leave its secrets."""
+        if not dead_jobs.empty():
+            sweep(self._settings.state_dir / "work")
         while not dead_jobs.empty():
-            job_id = dead_jobs.get()
+            job_id, owner = dead_jobs.get()
             try:
-                self._db.write(store.expire_lease_of, job_id, node_name())
+                self._db.write(store.expire_lease_of, job_id, owner)
                 self._end(self._db.read(store.get, job_id))
             except Unavailable:
-                dead_jobs.put(job_id)
+                dead_jobs.put((job_id, owner))
                 raise
 
     def _end(self, job: Job | None) -> None:
@@ -138,6 +141,7 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def _run(self, upkeep: Upkeep, interval: float) -> None:
         while not self._stop.wait(interval * (0.75 + secrets.randbelow(500) / 1000)):
             try:
-                upkeep.tick()
+                with unforked():  # the worker's main thread replaces children at any time
+                    upkeep.tick()
             except Exception:
                 log.exception("upkeep failed")

@@ -5,7 +5,9 @@ import os
 import queue
 import socket
 import struct
+import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import redis
@@ -41,7 +43,7 @@ def create_worker(settings: Settings, node: str) -> Worker:
         cipher=Cipher.from_setting(settings.master_key),
         queue=CeleryQueue(create_app(settings)),
         execution=ExecutionConfig.from_settings(settings),
-        owner=f"{node}/{os.getpid()}",
+        owner=lease_owner(node, os.getpid()),
     )
 
 
@@ -72,8 +74,27 @@ def current() -> Worker:
     return _Process.worker
 
 
-# Jobs whose child process died; the parent notices, upkeep in the parent acts.
-dead_jobs: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+# Held by whoever must not be copied in the middle of its work; every fork of this process waits for it.
+_unforked = threading.RLock()
+os.register_at_fork(before=_unforked.acquire, after_in_parent=_unforked.release, after_in_child=_unforked.release)
+
+
+def unforked() -> AbstractContextManager[object]:
+    """While it is held, no other thread forks this process.
+
+    A child inherits every lock that another thread held, and nobody to release it: SQLite's idea of the process's file
+    locks, the flock on a directory that is being swept, the mutex of a connection pool.
+    """
+    return _unforked
+
+
+# Jobs whose child process died, with the child's lease owner; the parent notices, upkeep in the parent acts.
+dead_jobs: "queue.SimpleQueue[tuple[str, str]]" = queue.SimpleQueue()
+
+
+def lease_owner(node: str, pid: int) -> str:
+    """What a child writes into the leases of its jobs."""
+    return f"{node}/{pid}"
 
 
 class Shutdown:
