@@ -28,7 +28,8 @@ def test_a_killed_child_ends_its_play_and_the_job_is_lost(fresh_service: Service
     wait_for(lambda: not _processes_of(job_id), timeout=5, message="the play outlived its worker")
     job = fresh_service.wait_for_status(job_id, timeout=30)
     assert (job["status"], job["error"]["code"], job["attempt"]) == ("lost", "worker_lost", 1)
-    assert not list((fresh_service.folder / "state" / "work").glob("job-*"))
+    rooms = fresh_service.folder / "state" / "work"
+    wait_for(lambda: not list(rooms.glob("job-*")), timeout=10, message="what the play left stays")
     assert "Wait" in fresh_service.log_of(job_id)
     following = fresh_service.submit(local_job(repo))
     assert fresh_service.wait_for_status(following)["status"] == "successful"

@@ -18,7 +18,6 @@ from ansible_api.db import Database
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.errors import Unavailable
-from ansible_api.execution.workspace import sweep
 from ansible_api.jobs import store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
@@ -68,9 +67,7 @@ class Upkeep:
         return self._healthy_since is not None and time.monotonic() - self._healthy_since >= shortest
 
     def _end_jobs_of_dead_children(self) -> None:
-        """A parent knows that its child died: no need to wait for the lease to run out, nor to leave its secrets."""
-        if not dead_jobs.empty():
-            sweep(self._settings.state_dir / "work")
+        """A parent knows that its child died: no need to wait for the lease to run out."""
         while not dead_jobs.empty():
             job_id, owner = dead_jobs.get()
             try:

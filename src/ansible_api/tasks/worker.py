@@ -17,6 +17,7 @@ from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.execution.execute import ExecutionConfig
+from ansible_api.execution.workspace import sweep
 from ansible_api.redis import client
 from ansible_api.settings import Settings, load_settings
 
@@ -62,8 +63,10 @@ def node_name() -> str:
 
 
 def start_child() -> None:
-    """Build the worker of a fresh child."""
-    _Process.worker = create_worker(load_settings(), node_name())
+    """Build the worker of a fresh child; it may have taken the place of one that died and left its job's secrets."""
+    settings = load_settings()
+    sweep(settings.state_dir / "work")
+    _Process.worker = create_worker(settings, node_name())
 
 
 def current() -> Worker:
@@ -83,7 +86,7 @@ def unforked() -> AbstractContextManager[object]:
     """While it is held, no other thread forks this process.
 
     A child inherits every lock that another thread held, and nobody to release it: SQLite's idea of the process's file
-    locks, the flock on a directory that is being swept, the mutex of a connection pool.
+    locks, the mutex of a connection pool.
     """
     return _unforked
 
