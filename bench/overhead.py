@@ -12,8 +12,8 @@ import httpx
 from tests.acceptance.repos import HELLO, make_repo
 from tests.acceptance.service import local_job
 
-from ansible_api.execution.inventory import write_inventory
-from ansible_api.jobs.spec import InlineInventory
+from ansible_api.execution.inventory import write_inline
+from ansible_api.jobs.inventories import InlineInventory
 from bench.figures import Figure, median, quartiles
 from bench.installations import clean_environment, embedded, on_servers, run, wait_until_closed
 
@@ -39,7 +39,7 @@ def measure(folder: Path) -> list[Figure]:
 def _bare(folder: Path, repo: Path, request: dict[str, Any]) -> Callable[[], None]:
     (folder / "inventory").mkdir()
     (folder / "home").mkdir()
-    inventory = write_inventory(InlineInventory.model_validate(request["inventory"]), folder / "inventory")
+    inventory = write_inline(InlineInventory.model_validate(request["inventory"]), folder / "inventory")
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory", str(inventory), "site.yml"]
     environment = clean_environment(folder / "home")
     return lambda: subprocess.run(argv, cwd=repo, env=environment, check=True, capture_output=True) and None

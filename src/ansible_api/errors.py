@@ -12,7 +12,6 @@ AnsibleApiError
 │   ├── UnsupportedMediaType   415
 │   ├── RangeNotSatisfiable    416
 │   ├── InvalidRequest         422  well-formed, but not valid; `errors` has the fields
-│   ├── NotSupportedYet        422  a known form that this version does not run
 │   └── IdempotencyMismatch    422  the same Idempotency-Key with another body
 ├── Unavailable                503  database, broker or storage is away; retry later
 ├── JobError                   the job could not be run: its status becomes `error`
@@ -119,12 +118,6 @@ class InvalidRequest(UsageError):
     """The request is well-formed but not valid; `errors` names the fields."""
 
     code, status, title = "invalid_request", 422, "Invalid request"
-
-
-class NotSupportedYet(UsageError):
-    """This form of request is known, but this version does not run it."""
-
-    code, status, title = "not_supported_yet", 422, "Not supported yet"
 
 
 class IdempotencyMismatch(UsageError):

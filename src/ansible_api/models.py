@@ -1,9 +1,9 @@
 """The index of every table, for Alembic."""
 
-from ansible_api.credentials.model import Credential
+from ansible_api.credentials.model import Credential, JobSecret
 from ansible_api.db import Base
 from ansible_api.deliveries.model import Delivery, DeliveryAttempt, WebhookSecret
-from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobObject
+from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
 from ansible_api.keys.model import ApiKey
 
 __all__ = [
@@ -15,7 +15,9 @@ __all__ = [
     "IdempotencyKey",
     "Job",
     "JobHost",
+    "JobLabel",
     "JobObject",
+    "JobSecret",
     "WebhookSecret",
 ]
 

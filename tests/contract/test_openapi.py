@@ -10,7 +10,6 @@ from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 
 from ansible_api.api.app import create_app
-from ansible_api.errors import NotSupportedYet
 from ansible_api.jobs.service import check
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.settings import Settings
@@ -55,16 +54,8 @@ def test_a_form_of_the_first_draft_is_valid_by_the_document(document: dict[str, 
 
 
 @by_title
-def test_a_form_of_the_first_draft_is_taken_or_known_as_not_supported_yet(
-    settings: Settings, form: dict[str, Any]
-) -> None:
-    spec = JobSpec.model_validate_json(json.dumps({**REST, form["part"]: form["value"]}))
-    if form["supported"]:
-        check(spec, settings, None)
-        return
-    with pytest.raises(NotSupportedYet) as caught:
-        check(spec, settings, None)
-    assert all(error.pointer.startswith(f"/{form['part']}/") for error in caught.value.errors)
+def test_a_form_of_the_first_draft_is_taken(settings: Settings, form: dict[str, Any]) -> None:
+    check(JobSpec.model_validate_json(json.dumps({**REST, form["part"]: form["value"]})), settings, None)
 
 
 @pytest.mark.parametrize(

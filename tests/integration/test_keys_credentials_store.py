@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.credentials.model import Credential, Kind
-from ansible_api.credentials.resolve import resolve
+from ansible_api.credentials.resolve import Owner, resolve
 from ansible_api.credentials.schemas import NewCredential
 from ansible_api.credentials.secrets import GitLogin
 from ansible_api.db import Database
@@ -85,7 +85,10 @@ def test_keys_are_listed_per_team_and_only_as_digests(db: Database) -> None:
 
 def test_a_stored_credential_opens_and_lies_sealed(db: Database) -> None:
     store(db)
-    assert db.read(credentials.open_fields, CIPHER, "red", "prod") == {"kind": "become_password", "password": PASSWORD}
+    assert db.read(credentials.open_fields, CIPHER, "red", "prod") == (
+        Kind.BECOME_PASSWORD,
+        {"password": PASSWORD},
+    )
     [row] = db.read(lambda session: session.execute(select(Credential.__table__)).all())
     assert PASSWORD not in str(row)
     assert (row.kind, row.key_version) == ("become_password", 1)
@@ -152,13 +155,14 @@ def test_names_become_secrets_for_the_job(db: Database) -> None:
     store(db)
     request = {"name": "token", "kind": "git", "token": "canary-token", "username": "robot"}
     db.write(credentials.create, CIPHER, "red", NewCredential.model_validate_json(json.dumps(request)))
-    secrets = db.read(resolve, CIPHER, "red", {"become_password": "prod", "git_credential": "token"})
-    assert secrets.git == GitLogin("robot", SecretStr("canary-token"))
+    refs = [("/credentials/become_password", "prod"), ("/source/git_credential", "token")]
+    secrets = db.read(resolve, CIPHER, Owner("red", "job-1"), refs)
+    assert secrets.git("/source") == GitLogin("robot", SecretStr("canary-token"))
     assert sorted(secrets.values()) == sorted([PASSWORD, "canary-token"])
     assert "canary" not in repr(secrets)
 
 
 def test_a_credential_deleted_since_the_job_was_accepted_ends_it_with_advice(db: Database) -> None:
     with pytest.raises(JobError, match="create it and submit again") as caught:
-        db.read(resolve, CIPHER, "red", {"ssh": "gone"})
+        db.read(resolve, CIPHER, Owner("red", "job-1"), [("/credentials/ssh", "gone")])
     assert caught.value.job_code == "credential_not_found"

@@ -97,10 +97,6 @@ def _job(summary: str, source: Any = PLAYBOOK, inventory: Any = INLINE, **more: 
     return {"summary": summary, "value": {"source": source, "inventory": inventory, **more}}
 
 
-def _later(summary: str, **parts: Any) -> dict[str, Any]:
-    return _job(f"{summary} (not supported yet)", **parts)
-
-
 JOBS: Mapping[str, Any] = {
     "smallest": _job(
         "The smallest request",
@@ -116,18 +112,18 @@ JOBS: Mapping[str, Any] = {
     "several_playbooks": _job(
         "Several playbooks, one after the other", source={**PLAYBOOK, "path": ["prepare.yml", "deploy/webserver.yml"]}
     ),
-    "role": _later("A role from git", source=ROLE),
-    "collection_role": _later("A role from a Galaxy collection", source=COLLECTION_ROLE),
-    "private_collection_role": _later("A role from a private Automation Hub", source=PRIVATE_ROLE),
-    "dynamic_inventory": _later("Hosts from an inventory plugin", inventory=DYNAMIC),
-    "git_inventory": _later("An inventory file from git", inventory=GIT_INVENTORY),
-    "url_inventory": _later("An inventory from an HTTP server", inventory=URL_INVENTORY),
-    "vault_credentials": _later("Credentials from HashiCorp Vault", credentials=VAULT),
-    "cloud_credentials": _later("Credentials of a cloud", credentials=CLOUD),
-    "mixed_credentials": _later("Stored credentials and HashiCorp Vault", credentials=MIXED),
+    "role": _job("A role from git", source=ROLE),
+    "collection_role": _job("A role from a Galaxy collection", source=COLLECTION_ROLE),
+    "private_collection_role": _job("A role from a private Automation Hub", source=PRIVATE_ROLE),
+    "dynamic_inventory": _job("Hosts from an inventory plugin", inventory=DYNAMIC),
+    "git_inventory": _job("An inventory file from git", inventory=GIT_INVENTORY),
+    "url_inventory": _job("An inventory from an HTTP server", inventory=URL_INVENTORY),
+    "vault_credentials": _job("Credentials from HashiCorp Vault", credentials=VAULT),
+    "cloud_credentials": _job("Credentials of a cloud", credentials=CLOUD),
+    "mixed_credentials": _job("Stored credentials and HashiCorp Vault", credentials=MIXED),
 }
 
-CREDENTIALS: Mapping[str, Any] = {
+CREDENTIALS: dict[str, Any] = {
     "ssh_key": {
         "summary": "A key for managed hosts",
         "value": {
@@ -161,6 +157,52 @@ CREDENTIALS: Mapping[str, Any] = {
     },
 }
 
+CREDENTIALS |= {
+    name: {"summary": summary, "value": {"name": name.replace("_", "-"), "kind": kind, **fields}}
+    for name, kind, summary, fields in (
+        ("prod_ssh_password", "ssh_password", "A password for managed hosts", {"username": "deploy", "password": "…"}),
+        ("automation_hub_token", "galaxy_token", "A token of a Galaxy server", {"token": "…"}),
+        (
+            "aws_prod",
+            "aws",
+            "An access key of AWS",
+            {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "…", "region": "us-west-2"},
+        ),
+        (
+            "azure_prod",
+            "azure",
+            "A service principal of Azure",
+            {"tenant": "contoso.example", "client_id": "5d1c", "client_secret": "…", "subscription_id": "9a3f"},
+        ),
+        (
+            "gcp_prod",
+            "gcp",
+            "A service account of Google Cloud",
+            {"service_account": '{"client_email": "ansible@prod.example", "private_key": "…"}', "project": "prod"},
+        ),
+        (
+            "openstack_prod",
+            "openstack",
+            "A user of OpenStack",
+            {
+                "auth_url": "https://keystone.example.com:5000/v3",
+                "username": "ansible",
+                "password": "…",
+                "project_name": "prod",
+            },
+        ),
+        ("hcp_vault_token", "hashicorp_vault", "A token of Vault", {"url": "https://vault.example.com", "token": "…"}),
+        (
+            "hcp_vault_approle",
+            "hashicorp_vault",
+            "An AppRole of Vault",
+            {"url": "https://vault.example.com", "role_id": "…", "secret_id": "…", "namespace": "ops"},
+        ),
+        ("cmdb_api_token", "http", "Values for headers of HTTP requests", {"variables": {"CMDB_TOKEN": "…"}}),
+        ("deploy_environment", "environment", "Variables of the play", {"variables": {"DEPLOY_TOKEN": "…"}}),
+    )
+}
+
 KEYS: Mapping[str, Any] = {
     "ci": {
         "summary": "A key for a pipeline",
@@ -190,6 +232,10 @@ JOB_QUEUED: Mapping[str, Any] = {
     "next_attempt_at": None,
     "last_error": None,
     "source": {**PLAYBOOK, "commit": None, "cache": None},
+    "dependencies": None,
+    "inventory": None,
+    "plan": None,
+    "relaunch_of": None,
     "options": {**OPTIONS, "priority": 5},
     "progress": {"current_play": None, "current_task": None, "hosts_ok": 0, "hosts_failed": 0, "hosts_pending": 2},
     "timings": {},

@@ -99,10 +99,10 @@ async def _accepted(request: Request, service: Parts, submission: Submission) ->
 
 
 def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> tuple[JobView, bool]:
-    job, is_new = jobs.submit(session, submission, service.settings)
+    job, is_new = jobs.submit(session, service.cipher, submission, service.settings)
     url = submission.spec.options.callback_url
     if is_new and url is not None:
-        deliveries.plan(session, service.cipher, team=job.team, job_id=job.id, url=str(url))
+        deliveries.plan(session, service.cipher, team=job.team, job_id=job.id, url=url)
     return jobs.views(session, [job], base_url=base_url)[0], is_new
 
 

@@ -27,7 +27,7 @@ PROBLEMS: Mapping[int, tuple[type[errors.AnsibleApiError], ...]] = {
     413: (errors.BodyTooLarge,),
     415: (errors.UnsupportedMediaType,),
     416: (errors.RangeNotSatisfiable,),
-    422: (errors.InvalidRequest, errors.NotSupportedYet, errors.IdempotencyMismatch),
+    422: (errors.InvalidRequest, errors.IdempotencyMismatch),
     503: (errors.Unavailable,),
 }
 

@@ -1,107 +1,40 @@
-"""The fields of each kind of credential, and what is answered about one: never a value."""
+"""The request that stores a credential, and what is answered about one: never a value."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    load_ssh_private_key,
-)
-from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
+from ansible_api.credentials.fields import KINDS, Fields
 from ansible_api.credentials.model import Kind
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
-Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.@-]*$", max_length=128)]
-Value = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
-KnownHosts = Annotated[str, StringConstraints(max_length=65_536)]
+from ansible_api.credentials.refs import CredentialName
 
 
-class CredentialModel(BaseModel):
-    """A credential to be stored. Unknown fields are refused; values never appear in an error."""
+class Named(Fields):
+    """What every stored credential has besides the fields of its kind."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    name: Name
+    name: CredentialName
 
 
-class WithKey(CredentialModel):
-    """A private key, kept without its passphrase: it is encrypted anew by us."""
-
-    @staticmethod
-    def opened(private_key: SecretStr, passphrase: SecretStr | None) -> SecretStr:
-        """The key in OpenSSH form without passphrase; ValueError says what is wrong."""
-        data = private_key.get_secret_value().strip().encode() + b"\n"
-        password = passphrase.get_secret_value().encode() if passphrase else None
-        load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
-        try:
-            key = load(data, password)
-            return SecretStr(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode())
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise ValueError(
-                "not a private key that opens: give OpenSSH or PEM text, with its passphrase if it has one"
-            ) from None
+def _named(fields: type[Fields]) -> type[Named]:
+    """The fields of a kind with a name."""
+    title = fields.__name__.removesuffix("Fields") + "Credential"
+    bases: Any = (fields, Named)
+    return cast("type[Named]", create_model(title, __base__=bases, __doc__=fields.__doc__))
 
 
-class SshKeyCredential(WithKey):
-    """A key for SSH: to managed hosts, or to a git server."""
-
-    kind: Literal[Kind.SSH_KEY]
-    private_key: Value
-    passphrase: Value | None = None
-    username: Username | None = None
-    known_hosts: KnownHosts | None = None
-
-    @model_validator(mode="after")
-    def _opens(self) -> Self:
-        self.opened(self.private_key, self.passphrase)
-        return self
+_NAMED: Any = tuple(_named(fields) for fields in KINDS.values())
+_AnyNamed: Any = _NAMED[0]
+for _each in _NAMED[1:]:
+    _AnyNamed = _AnyNamed | _each
 
 
-class BecomePasswordCredential(CredentialModel):
-    """The password that becomes another user on managed hosts."""
-
-    kind: Literal[Kind.BECOME_PASSWORD]
-    password: Value
-
-
-class VaultPasswordCredential(CredentialModel):
-    """The password of Ansible Vault."""
-
-    kind: Literal[Kind.VAULT_PASSWORD]
-    password: Value
-
-
-class GitCredential(WithKey):
-    """What opens a git repository: a private key for ssh, or user and token for https."""
-
-    kind: Literal[Kind.GIT]
-    private_key: Value | None = None
-    passphrase: Value | None = None
-    known_hosts: KnownHosts | None = None
-    username: Username | None = None
-    token: Value | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.private_key is None) == (self.token is None):
-            raise ValueError("give private_key (for ssh) or token with username (for https)")
-        if self.private_key is not None:
-            self.opened(self.private_key, self.passphrase)
-        return self
-
-
-AnyCredential = SshKeyCredential | BecomePasswordCredential | VaultPasswordCredential | GitCredential
-
-
-class NewCredential(RootModel[Annotated[AnyCredential, Field(discriminator="kind")]]):
+class NewCredential(RootModel[Named]):
     """The request that stores a credential: its name, its kind and the fields of that kind."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    root: Annotated[_AnyNamed, Field(discriminator="kind")]
 
 
 class CredentialView(BaseModel):
@@ -117,12 +50,3 @@ class CredentialView(BaseModel):
 
 class CredentialList(BaseModel):
     items: list[CredentialView]
-
-
-def revealed(credential: AnyCredential) -> dict[str, object]:
-    """The fields in clear, for sealing only."""
-    return {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in credential
-        if value is not None and name != "name"
-    }

@@ -8,8 +8,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials.cipher import Cipher, Sealed
-from ansible_api.credentials.model import Credential, Kind
-from ansible_api.credentials.schemas import NewCredential, revealed
+from ansible_api.credentials.fields import Fields, revealed
+from ansible_api.credentials.model import Credential, JobSecret, Kind
+from ansible_api.credentials.schemas import NewCredential
 from ansible_api.db import new_id, now_plus
 from ansible_api.errors import Conflict, NotFound
 
@@ -59,13 +60,43 @@ def kinds(session: Session, team: str, names: Sequence[str]) -> dict[str, Kind]:
     return {name: Kind(kind) for name, kind in rows}
 
 
-def open_fields(session: Session, cipher: Cipher, team: str, name: str) -> dict[str, Any] | None:
-    """The fields of a credential in clear; None when there is none of that name."""
+def open_fields(session: Session, cipher: Cipher, team: str, name: str) -> tuple[Kind, dict[str, Any]] | None:
+    """Kind and fields of a credential in clear; None when there is none of that name."""
     row = session.get(Credential, (team, name))
     if row is None:
         return None
-    fields: dict[str, Any] = json.loads(cipher.open(_sealed(row), _context(team, row.id)))
-    return fields
+    return Kind(row.kind), json.loads(cipher.open(_sealed(row), _context(team, row.id)))
+
+
+def keep_for_job(session: Session, cipher: Cipher, team: str, job_id: str, place: str, fields: Fields) -> None:
+    """Seal what a request carries at a place, for its job alone."""
+    text = json.dumps({"kind": fields.kind, "fields": revealed(fields)})
+    sealed = cipher.seal(text.encode(), _context_of_job(team, job_id, place))
+    session.add(
+        JobSecret(
+            job_id=job_id,
+            place=place,
+            sealed=sealed.ciphertext,
+            wrapped_key=sealed.wrapped_key,
+            key_version=sealed.key_version,
+        )
+    )
+
+
+def open_for_job(
+    session: Session, cipher: Cipher, team: str, job_id: str, place: str
+) -> tuple[Kind, dict[str, Any]] | None:
+    """What `keep_for_job` kept; None when it was wiped."""
+    row = session.get(JobSecret, (job_id, place))
+    if row is None:
+        return None
+    document = json.loads(cipher.open(_sealed(row), _context_of_job(team, job_id, place)))
+    return Kind(document["kind"]), document["fields"]
+
+
+def wipe_of_job(session: Session, job_id: str) -> None:
+    """Remove what `keep_for_job` kept."""
+    session.execute(delete(JobSecret).where(JobSecret.job_id == job_id))
 
 
 def check_master_key(session: Session, cipher: Cipher) -> None:
@@ -75,7 +106,7 @@ def check_master_key(session: Session, cipher: Cipher) -> None:
         cipher.open(_sealed(row), _context(row.team, row.id))
 
 
-def _sealed(row: Credential) -> Sealed:
+def _sealed(row: Credential | JobSecret) -> Sealed:
     return Sealed(row.sealed, row.wrapped_key, row.key_version)
 
 
@@ -83,4 +114,5 @@ def _context(team: str, credential_id: str) -> tuple[str, ...]:
     return team, credential_id, "fields"
 
 
-__all__ = ["Kind", "check_master_key", "create", "kinds", "list_credentials", "open_fields", "remove"]
+def _context_of_job(team: str, job_id: str, place: str) -> tuple[str, ...]:
+    return team, job_id, place

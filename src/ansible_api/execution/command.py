@@ -1,75 +1,67 @@
 """The ansible-playbook command of a job: its argv, its environment and the files that carry its secrets."""
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_api.credentials.secrets import Secrets, SshKey
-from ansible_api.errors import JobError
+from ansible_api.credentials.secrets import SshKey, SshPassword
 from ansible_api.execution import ansible_cfg
-from ansible_api.execution.inventory import PLUGINS
+from ansible_api.execution.dependencies import Dependencies
+from ansible_api.execution.environment import base_environment, program, variables, vault_arguments
+from ansible_api.execution.inventory import PLUGINS, Gathered
+from ansible_api.execution.preparation import Preparation
+from ansible_api.execution.project import playbooks
 from ansible_api.execution.sandbox import Command, Places
-from ansible_api.execution.source import resolve_inside
-from ansible_api.execution.workspace import MARKER, Workspace
-from ansible_api.jobs.spec import JobSpec, Options, PlaybookSource
+from ansible_api.execution.workspace import Workspace, write_private
+from ansible_api.jobs.options import Options
+from ansible_api.jobs.spec import JobSpec
 from ansible_api.settings import HostKeyPolicy
 
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_FORKS = Options.model_fields["forks"].default
 
 
-def prepare_command(
-    spec: JobSpec, secrets: Secrets, room: Workspace, places: Places, inventory: Path, host_keys: HostKeyPolicy
-) -> Command:
-    """Write what the command names, and give the command; it names no secret, only files."""
-    playbooks = find_playbooks(spec, room.project)
+def prepare_command(preparation: Preparation, needed: Dependencies, inventory: Gathered) -> Command:
+    """Write what the command names, and give the command; its arguments name no secret, only files."""
+    spec, room = preparation.spec, preparation.room
+    played = playbooks(preparation)
     argv = [
-        _program(),
-        *("--inventory", str(inventory)),
-        *_option_arguments(spec.options),
+        program("ansible-playbook"),
+        *("--inventory", str(inventory.path)),
+        *_option_arguments(spec.options, room),
         *_extra_vars(spec, room),
-        *_secret_arguments(secrets, room),
+        *secret_arguments(preparation),
         "--",
-        *playbooks,
+        *played,
     ]
-    config = ansible_cfg.write_config(room.project, _defaults(spec, secrets, room, places, host_keys))
-    return Command(tuple(argv), _environment(room, places, config))
+    config = ansible_cfg.write_config(room.project, _defaults(preparation))
+    lent = tuple(path for path in (needed.collections, needed.roles) if path is not None)
+    return Command(tuple(argv), _environment(preparation, config), readable=lent)
 
 
-def find_playbooks(spec: JobSpec, project: Path) -> tuple[str, ...]:
-    """The job's playbooks as they stand in the repository; JobError when one is missing or leads out of it."""
-    if not isinstance(spec.source, PlaybookSource):
-        raise JobError("source_not_supported", f"sources of type {spec.source.type} cannot be run yet")
-    for playbook in spec.source.playbooks:
-        if not resolve_inside(project, playbook).is_file():
-            raise JobError("playbook_not_found", f"the repository has no playbook {playbook}: correct source.path")
-    return spec.source.playbooks
-
-
-def _program() -> str:
-    program = Path(sys.executable).parent / "ansible-playbook"
-    if not os.access(program, os.X_OK):
-        raise JobError("ansible_missing", "ansible-playbook is not installed beside this worker's Python")
-    return str(program)
-
-
-def _option_arguments(options: Options) -> Iterator[str]:
-    if options.limit is not None:
-        yield from ("--limit", options.limit)
-    if options.tags:
-        yield from ("--tags", ",".join(options.tags))
-    if options.skip_tags:
-        yield from ("--skip-tags", ",".join(options.skip_tags))
-    if options.verbosity:
-        yield "-" + "v" * options.verbosity
-    if options.check_mode:
-        yield "--check"
-    if options.diff_mode:
-        yield "--diff"
+def _option_arguments(options: Options, room: Workspace) -> Iterator[str]:
+    yield from _limit(options, room)
+    for name, values in (("--tags", options.tags), ("--skip-tags", options.skip_tags)):
+        if values:
+            yield from (name, ",".join(values))
+    for flag, wanted in (
+        ("--check", options.check_mode),
+        ("--diff", options.shows_diff),
+        ("--become", options.become),
+        ("-" + "v" * options.verbosity, options.verbosity),
+        (f"--start-at-task={options.start_at_task}", options.start_at_task),
+    ):
+        if wanted:
+            yield flag
     if options.forks != DEFAULT_FORKS:  # else the project's ansible.cfg decides
         yield from ("--forks", str(options.forks))
+
+
+def _limit(options: Options, room: Workspace) -> Iterator[str]:
+    if isinstance(options.limit, str):
+        yield from ("--limit", options.limit)
+    elif options.limit is not None:  # a long list has no room on a command line
+        path = write_private(room.inventory / "limit", "".join(f"{host}\n" for host in options.limit))
+        yield from ("--limit", f"@{path}")
 
 
 def _extra_vars(spec: JobSpec, room: Workspace) -> Iterator[str]:
@@ -79,17 +71,23 @@ def _extra_vars(spec: JobSpec, room: Workspace) -> Iterator[str]:
         yield from ("-e", f"@{path}")
 
 
-def _secret_arguments(secrets: Secrets, room: Workspace) -> Iterator[str]:
-    if secrets.ssh is not None:
-        yield from ("--private-key", str(room.add_secret("ssh_key", _key_text(secrets.ssh))))
-        if secrets.ssh.username:
-            yield from ("--user", secrets.ssh.username)
+def secret_arguments(preparation: Preparation) -> Iterator[str]:
+    """The options that name files with the job's secrets."""
+    secrets, room = preparation.secrets, preparation.room
+    match secrets.ssh:
+        case SshKey() as key:
+            yield from ("--private-key", str(room.add_secret("ssh_key", _key_text(key))))
+        case None:
+            pass
+        case SshPassword() as login:
+            path = room.add_secret("ssh_password", login.password.get_secret_value())
+            yield from ("--connection-password-file", str(path))
+    if secrets.ssh is not None and secrets.ssh.username:
+        yield from ("--user", secrets.ssh.username)
     if secrets.become_password is not None:
         path = room.add_secret("become_password", secrets.become_password.get_secret_value())
         yield from ("--become-password-file", str(path))
-    if secrets.vault_password is not None:
-        path = room.add_secret("vault_password", secrets.vault_password.get_secret_value())
-        yield from ("--vault-id", f"default@{path}")
+    yield from vault_arguments(preparation)
 
 
 def _key_text(key: SshKey) -> str:
@@ -97,41 +95,36 @@ def _key_text(key: SshKey) -> str:
     return key.private_key.get_secret_value().replace("\r\n", "\n").strip() + "\n"
 
 
-def _defaults(
-    spec: JobSpec, secrets: Secrets, room: Workspace, places: Places, host_keys: HostKeyPolicy
-) -> ansible_cfg.Defaults:
-    named = {name for name in ansible_cfg.REPLACED if getattr(secrets, name) is not None}
+def _defaults(preparation: Preparation) -> ansible_cfg.Defaults:
+    secrets, places = preparation.secrets, preparation.sandbox.places(preparation.room)
+    named = {"ssh": secrets.ssh, "become_password": secrets.become_password, "vault_password": secrets.vault_passwords}
     return ansible_cfg.Defaults(
-        forks=spec.options.forks,
+        forks=preparation.spec.options.forks,
         local_tmp=places.tmp / "ansible",
         control_dir=places.sockets,
-        ssh_options=_ssh_options(secrets.ssh, room, places, host_keys),
-        credentials=frozenset(named),
+        ssh_options=_ssh_options(preparation, places),
+        credentials=frozenset(name for name, given in named.items() if given),
         inventory_plugins=PLUGINS,
     )
 
 
-def _ssh_options(key: SshKey | None, room: Workspace, places: Places, host_keys: HostKeyPolicy) -> str:
-    options = "-o BatchMode=yes"
-    if key is not None and key.known_hosts:
-        path = room.add_secret("known_hosts", key.known_hosts.strip() + "\n")
-        return f"{options} -o StrictHostKeyChecking=yes -o UserKnownHostsFile={path}"
-    if host_keys is HostKeyPolicy.ACCEPT_NEW:
-        return f"{options} -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={places.sockets}/known_hosts"
-    return f"{options} -o StrictHostKeyChecking=yes"
+def _ssh_options(preparation: Preparation, places: Places) -> str:
+    login = preparation.secrets.ssh
+    options = "" if isinstance(login, SshPassword) else "-o BatchMode=yes "
+    if login is not None and login.known_hosts:
+        path = preparation.room.add_secret("known_hosts", login.known_hosts.strip() + "\n")
+        return f"{options}-o StrictHostKeyChecking=yes -o UserKnownHostsFile={path}"
+    if preparation.config.ssh_host_keys is HostKeyPolicy.ACCEPT_NEW:
+        return f"{options}-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={places.sockets}/known_hosts"
+    return f"{options}-o StrictHostKeyChecking=yes"
 
 
-def _environment(room: Workspace, places: Places, config: Path) -> dict[str, str]:
+def _environment(preparation: Preparation, config: Path) -> dict[str, str]:
     """All that the play gets besides what ansible-runner's callback needs; values here beat the project's settings."""
-    environment = {
-        MARKER: room.marker,
-        "ANSIBLE_API_ARTIFACTS": str(room.artifacts),
-        "ANSIBLE_CONFIG": str(config),
-        "HOME": str(places.home),
-        "LANG": "C.UTF-8",
-        "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
-        "TMPDIR": str(places.tmp),
-    }
+    environment = preparation.spec.options.env | variables(preparation, preparation.secrets.environment)
+    environment |= base_environment(preparation) | {"ANSIBLE_CONFIG": str(config)}
+    if preparation.spec.options.strategy is not None:
+        environment["ANSIBLE_STRATEGY"] = preparation.spec.options.strategy
     if directories := ansible_cfg.callback_plugins(config):
         environment["ANSIBLE_CALLBACK_PLUGINS"] = directories
     return environment

@@ -4,75 +4,32 @@ Plain functions of values: what happens is told through callables, and nothing h
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
 
-from ansible_api.credentials.secrets import Secrets
 from ansible_api.errors import JobError, LeaseLost
 from ansible_api.events.types import Event
 from ansible_api.execution import runner
 from ansible_api.execution.command import prepare_command
-from ansible_api.execution.inventory import write_inventory
+from ansible_api.execution.dependencies import dependencies
+from ansible_api.execution.inventory import gather
 from ansible_api.execution.mask import Mask
-from ansible_api.execution.sandbox import Command, Play, Sandbox, choose
-from ansible_api.execution.source import Checkout, GitLimits, checkout
+from ansible_api.execution.preparation import Assignment, ExecutionConfig, Preparation
+from ansible_api.execution.project import fetch_project
+from ansible_api.execution.sandbox import Command, Play, choose
 from ansible_api.execution.verdict import Outcome, Tally, judge
 from ansible_api.execution.workspace import Workspace, workspace
-from ansible_api.jobs.spec import GitLocation, JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
-from ansible_api.settings import HostKeyPolicy, Isolation, Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """One attempt at one job."""
-
-    job_id: str
-    attempt: int
-    spec: JobSpec
-    secrets: Secrets
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionConfig:
-    """What the worker decides; times in seconds."""
-
-    work_dir: Path
-    cache_dir: Path
-    isolation: Isolation = Isolation.AUTO
-    timeout: int = 3600
-    cancel_grace: float = 5.0
-    ssh_host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
-    git: GitLimits = GitLimits()  # noqa: RUF009 - frozen
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        return cls(
-            work_dir=settings.state_dir / "work",
-            cache_dir=settings.state_dir / "git",
-            isolation=settings.isolation,
-            timeout=settings.default_timeout,
-            cancel_grace=settings.cancel_grace,
-            ssh_host_keys=settings.ssh_host_keys,
-            git=GitLimits(
-                timeout=settings.source_timeout,
-                memory=settings.source_memory,
-                size=settings.source_size,
-                cache_size=settings.git_cache_size,
-                host_keys=settings.ssh_host_keys,
-            ),
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """The attempt has come this far; commit and what the git cache gave are known after the source."""
+    """The attempt has come this far; `facts` are what the phase before found out, by the job's columns."""
 
     phase: Phase
-    commit: str | None = None
-    cache: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Stopped(Exception):
@@ -103,9 +60,10 @@ def execute(
     """
     mask = Mask(assignment.secrets.values())
     sandbox = choose(config.isolation)
-    with workspace(config.work_dir, f"{assignment.job_id}.{assignment.attempt}") as room:
+    with workspace(config.work_dir, f"{assignment.job_id}.{assignment.attempt}") as room, ExitStack() as lent:
+        preparation = Preparation(assignment, config, room, sandbox, mask, lambda: pulse() is None)
         try:
-            command = _prepare(assignment, config, room, sandbox, report, pulse)
+            command = _prepare(preparation, lent, report, pulse)
         except JobError as error:
             _stop_if_asked(pulse)  # what was interrupted failed for that reason
             raise type(error)(error.job_code, mask.text(error.detail)) from None
@@ -116,35 +74,19 @@ def execute(
         return _play(play, command, room, mask, timeout, emit, pulse)
 
 
-def _prepare(
-    assignment: Assignment, config: ExecutionConfig, room: Workspace, sandbox: Sandbox, report: Report, pulse: Pulse
-) -> Command:
-    """All that touches no managed host, and may be repeated."""
-    spec, secrets = assignment.spec, assignment.secrets
+def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: Pulse) -> Command:
+    """All that touches no managed host, and may be repeated; what is `lent` from caches is held through the play."""
     report(PhaseStarted(Phase.SOURCE))
-    source = _fetch(spec, secrets, config, room, pulse)
+    source = fetch_project(preparation)
     _stop_if_asked(pulse)
-    report(PhaseStarted(Phase.DEPENDENCIES, commit=source.commit, cache=source.cache))
-    report(PhaseStarted(Phase.INVENTORY))
-    inventory = write_inventory(spec.inventory, room.inventory)
+    report(PhaseStarted(Phase.DEPENDENCIES, source))
+    needed = lent.enter_context(dependencies(preparation))
     _stop_if_asked(pulse)
-    report(PhaseStarted(Phase.STARTING))
-    return prepare_command(spec, secrets, room, sandbox.places(room), inventory, config.ssh_host_keys)
-
-
-def _fetch(spec: JobSpec, secrets: Secrets, config: ExecutionConfig, room: Workspace, pulse: Pulse) -> Checkout:
-    if not isinstance(spec.source, GitLocation):
-        raise JobError("source_not_supported", f"sources of type {spec.source.type} cannot be run yet")
-    return checkout(
-        spec.source.repo,
-        spec.source.branch,
-        secrets.git,
-        cache=config.cache_dir,
-        secrets_dir=room.secrets,
-        destination=room.project,
-        limits=config.git,
-        keep_going=lambda: pulse() is None,
-    )
+    report(PhaseStarted(Phase.INVENTORY, {"dependencies": needed.facts}))
+    inventory = gather(preparation, needed)
+    _stop_if_asked(pulse)
+    report(PhaseStarted(Phase.STARTING, {"inventory": inventory.facts}))
+    return prepare_command(preparation, needed, inventory)
 
 
 def _play(

@@ -50,9 +50,9 @@ def run(
     command = replace(command, environment=_with_callback(command.environment, room))
     handle = os.open(room.events, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        config = _Config(play.argv(command, room), command.environment, room)
+        config = _Config(command, room)
         config.prepare()
-        _, code = _Runner(config, _Reader(handle, mask, emit), watch, play.kill).run()
+        _, code = _Runner(config, _Reader(handle, mask, emit), watch, play, command, room).run()
     finally:
         os.close(handle)
         play.kill()
@@ -145,10 +145,12 @@ class _Reader:
 class _Runner(Runner):  # type: ignore[misc]  # ansible_runner has no types
     """ansible-runner without its ways of reading events and of pumping output."""
 
-    def __init__(self, config: RunnerConfig, reader: _Reader, watch: _Watch, kill: Callable[[], bool]) -> None:
+    def __init__(
+        self, config: RunnerConfig, reader: _Reader, watch: _Watch, play: Play, command: Command, room: Workspace
+    ) -> None:
         super().__init__(config, cancel_callback=watch.tick)
         self._reader = reader
-        self._kill = kill
+        self._play, self._command, self._room = play, command, room
         self._held = 0
 
     def event_callback(self, event_data: dict[str, Any]) -> None:
@@ -162,14 +164,7 @@ class _Runner(Runner):  # type: ignore[misc]  # ansible_runner has no types
         """
         output = OutputEventFilter(None, self.event_callback, suppress_ansible_output=True)
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        process = subprocess.Popen(
-            self.config.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self.config.cwd,
-            env=self.config.env,
-        )
+        process = self._play.start(self._command, self._room, stderr=subprocess.STDOUT)
         try:
             for data in self._output(process):
                 self._held += len(data)
@@ -178,7 +173,7 @@ class _Runner(Runner):  # type: ignore[misc]  # ansible_runner has no types
                 output.write(decoder.decode(data))
             output.close()
         except BaseException:
-            self._kill()
+            self._play.kill()
             raise
         finally:
             self.rc = process.wait()
@@ -207,7 +202,7 @@ class _Runner(Runner):  # type: ignore[misc]  # ansible_runner has no types
 class _Config(RunnerConfig):  # type: ignore[misc]
     """What Runner wants to know; environment and command are ours alone."""
 
-    def __init__(self, argv: list[str], environment: Mapping[str, str], room: Workspace) -> None:
+    def __init__(self, command: Command, room: Workspace) -> None:
         super().__init__(
             private_data_dir=str(room.control),
             artifact_dir=str(room.control),
@@ -216,15 +211,14 @@ class _Config(RunnerConfig):  # type: ignore[misc]
             fact_cache_type="",  # the project decides about caching facts
             quiet=True,
         )
-        self._argv = argv
-        self._environment = dict(environment)
+        self._command = command
 
     def prepare_env(self) -> None:
         """The stock one begins with the whole environment of the worker and turns host key checking off."""
         super().prepare_env()
-        self.env = self._environment
+        self.env = dict(self._command.environment)
 
     def prepare_command(self) -> None:
         """Ours, not one built from files in the private data directory."""
-        self.command = self._argv
+        self.command = list(self._command.argv)
         self.execution_mode = ExecutionMode.RAW

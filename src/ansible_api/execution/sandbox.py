@@ -25,6 +25,7 @@ from ansible_api.execution.workspace import MARKER, Workspace, kill_marked, writ
 from ansible_api.settings import Isolation
 
 PROBE_TIMEOUT = 10.0
+OWN_VARIABLES = (MARKER, "LANG", "PATH")  # of a play's environment, what its guardian and bwrap get themselves
 LONGEST_SHUTDOWN = 5.0  # what the guardian may take beyond the grace before the worker kills by itself
 
 # What programs need to resolve names, check certificates and speak ssh; no accounts' secrets, no host keys, no
@@ -55,10 +56,27 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start in the project's directory, with exactly this environment."""
+    """What to start in the project's directory, with exactly this environment, which may hold secrets.
+
+    Beside the workspace's own directories it may read `readable` and write `writable`.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    readable: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a sandbox starts a command; `arguments` go through a file that only the sandbox's program reads."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
+
+
+ARGUMENTS = "{arguments}"  # stands in a Launch's argv for the number of that file
 
 
 class Sandbox(Protocol):
@@ -72,8 +90,8 @@ class Sandbox(Protocol):
     def places(self, room: Workspace) -> Places:
         """The play's private directories."""
 
-    def wrap(self, command: Command, room: Workspace) -> list[str]:
-        """The argv that starts the command in this sandbox."""
+    def wrap(self, command: Command, room: Workspace) -> Launch:
+        """What starts the command in this sandbox."""
 
 
 class Bubblewrap:
@@ -91,18 +109,21 @@ class Bubblewrap:
         private = Path("/tmp")  # noqa: S108  a tmpfs of the play's own
         return Places(private / "home", private, private / "cp")
 
-    def wrap(self, command: Command, room: Workspace) -> list[str]:
+    def wrap(self, command: Command, room: Workspace) -> Launch:
         places = self.places(room)
-        return [
+        argv = [
             *self.base(),
             *("--dir", str(places.home), "--dir", str(places.sockets)),
-            *_binds("--bind", (room.project, room.artifacts, room.events)),
-            *_binds("--ro-bind", (room.inventory, room.secrets)),
+            *_binds("--bind", (room.project, room.artifacts, room.events, *command.writable)),
+            *_binds("--ro-bind", (room.inventory, room.secrets, *command.readable)),
             *("--ro-bind", str(_accounts(room, places.home)), "/etc/passwd"),
             *("--remount-ro", "/", "--chdir", str(room.project), "--clearenv"),
-            *(part for item in command.environment.items() for part in ("--setenv", *item)),
-            *("--", *command.argv),
+            *("--args", ARGUMENTS, "--", *command.argv),
         ]
+        # Not by this environment: bwrap itself runs outside, and some variables make it run other code.
+        inside = tuple(part for item in command.environment.items() for part in ("--setenv", *item))
+        own = {name: command.environment[name] for name in OWN_VARIABLES if name in command.environment}
+        return Launch(tuple(argv), own, inside)
 
     def base(self) -> list[str]:
         """Everything but the job's own parts; also what the probe runs."""
@@ -129,8 +150,8 @@ class NoSandbox:
     def places(self, room: Workspace) -> Places:
         return Places(room.home, room.tmp, room.secrets / "cp")
 
-    def wrap(self, command: Command, room: Workspace) -> list[str]:
-        return list(command.argv)
+    def wrap(self, command: Command, room: Workspace) -> Launch:
+        return Launch(command.argv, command.environment)
 
 
 @dataclass(slots=True)
@@ -141,11 +162,25 @@ class Play:
     sandbox: Sandbox
     grace: float
 
-    def argv(self, command: Command, room: Workspace) -> list[str]:
-        """The guardian and what it guards; to be started by this thread."""
+    def start(self, command: Command, room: Workspace, *, stderr: int) -> subprocess.Popen[bytes]:
+        """Start the guardian and what it guards; its output comes through pipes. It ends with the calling thread."""
+        launch = self.sandbox.wrap(command, room)
         guardian = [sys.executable, "-I", "-m", "ansible_api.execution.guardian"]
         numbers = [os.getpid(), self.grace, self.sandbox.layers]
-        return [*guardian, *map(str, numbers), *self.sandbox.wrap(command, room)]
+        handle = _in_memory(launch.arguments)
+        try:
+            argv = [str(handle) if part == ARGUMENTS else part for part in launch.argv]
+            return subprocess.Popen(
+                [*guardian, *map(str, numbers), *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=room.project,
+                env=dict(launch.environment),
+                pass_fds=[handle],
+            )
+        finally:
+            os.close(handle)
 
     def terminate(self) -> None:
         """Ask the play to end; its guardian kills what still lives after the grace."""
@@ -160,6 +195,14 @@ class Play:
         """The one process with the marker that this worker started itself."""
         pids = processes.marked(MARKER, self.marker)
         return (pid for pid in pids if processes.parent(pid) == os.getpid())
+
+
+def _in_memory(arguments: Sequence[str]) -> int:
+    """A file without a name that holds the arguments as bwrap's --args reads them."""
+    handle = os.memfd_create("arguments", os.MFD_CLOEXEC)
+    os.write(handle, b"".join(os.fsencode(part) + b"\0" for part in arguments))
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
 
 
 @functools.cache

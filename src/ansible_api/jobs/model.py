@@ -50,6 +50,10 @@ class Job(Base):
 
     commit: Mapped[str | None] = mapped_column(String(64))
     source_cache: Mapped[str | None] = mapped_column(String(8))
+    dependencies: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    inventory: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    plan: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    relaunch_of: Mapped[str | None] = mapped_column(String(40))
     timings: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
     current_play: Mapped[str | None] = mapped_column(String(255))
     current_task: Mapped[str | None] = mapped_column(String(255))
@@ -58,6 +62,17 @@ class Job(Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     log_status: Mapped[str] = mapped_column(String(16), default="pending")
     trace_parent: Mapped[str | None] = mapped_column(String(64))
+
+
+class JobLabel(Base):
+    """A label of a job; the primary key serves the list of jobs that have it."""
+
+    __tablename__ = "job_labels"
+
+    team: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    value: Mapped[str] = mapped_column(String(255), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
 
 
 class IdempotencyKey(Base):

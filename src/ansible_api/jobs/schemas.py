@@ -50,6 +50,10 @@ class JobView(Answer):
     next_attempt_at: datetime | None
     last_error: str | None = Field(description="what ended the attempt before, when there was one")
     source: dict[str, Any] = Field(description="what was asked for, with the resolved `commit`")
+    dependencies: dict[str, Any] | None = Field(description="collections and roles that were installed for the job")
+    inventory: dict[str, Any] | None = Field(description="how many hosts it has, and which of them the limit matched")
+    plan: dict[str, Any] | None = Field(description="what would run, when options.dry_run asked for it")
+    relaunch_of: str | None = Field(description="the job that this one repeats")
     options: dict[str, Any]
     progress: Progress
     timings: dict[str, float] = Field(description="seconds spent in each phase")
@@ -102,6 +106,10 @@ def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: st
         next_attempt_at=job.next_attempt_at,
         last_error=job.last_error,
         source={**job.spec["source"], "commit": job.commit, "cache": job.source_cache},
+        dependencies=job.dependencies,
+        inventory=job.inventory,
+        plan=job.plan,
+        relaunch_of=job.relaunch_of,
         options=job.spec["options"],
         progress=Progress(
             current_play=job.current_play,
@@ -119,10 +127,16 @@ def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: st
 
 
 def declared_hosts(job: Job) -> int:
-    """Hosts that an inline inventory names."""
-    inventory = job.spec["inventory"]
-    members = (host for group in inventory.get("groups", {}).values() for host in group)
-    return len({*inventory.get("hosts", []), *members})
+    """Hosts that will be played on: what the limit matched, or before that is known, what the request names."""
+    if job.inventory is not None:
+        return int(job.inventory["matched_count"])
+    inventories = job.spec["inventory"]
+    named: set[str] = set()
+    for inventory in inventories if isinstance(inventories, list) else [inventories]:
+        named |= {*inventory.get("hosts", [])}
+        for group in inventory.get("groups", {}).values():
+            named |= {*(group.get("hosts", []) if isinstance(group, dict) else group)}
+    return len(named)
 
 
 def host_view(row: JobHost) -> HostView:

@@ -1,22 +1,38 @@
 """What callers may do with jobs: submit, look and cancel."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials import store as credentials
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.credentials.model import Kind
+from ansible_api.credentials.refs import HashicorpVaultRef, InlineCredential
 from ansible_api.db import new_id
 from ansible_api.egress import Policy, check_url
-from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, NotSupportedYet
+from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest
 from ansible_api.jobs import store
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
-from ansible_api.jobs.spec import HashicorpVaultRef, InlineInventory, JobSpec, PlaybookSource, repo_scheme
+from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
+from ansible_api.jobs.text import repo_scheme
 from ansible_api.routing import route
 from ansible_api.settings import Settings
+
+CLOUDS = frozenset({Kind.AWS, Kind.AZURE, Kind.GCP, Kind.OPENSTACK})
+FITTING: Mapping[str, frozenset[Kind]] = {
+    "ssh": frozenset({Kind.SSH_KEY, Kind.SSH_PASSWORD}),
+    "become_password": frozenset({Kind.BECOME_PASSWORD}),
+    "vault_password": frozenset({Kind.VAULT_PASSWORD}),
+    "environment": frozenset({Kind.ENVIRONMENT}),
+    "git_credential": frozenset({Kind.GIT, Kind.SSH_KEY}),
+    "galaxy_credential": frozenset({Kind.GALAXY_TOKEN}),
+    "cloud_credential": CLOUDS | {Kind.ENVIRONMENT},
+    "credential": frozenset({Kind.HTTP}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,7 @@ class Submission:
     body_sha256: str
     idempotency_key: str | None = None
     trace_parent: str | None = None
+    relaunch_of: str | None = None
 
 
 def body_digest(body: bytes) -> str:
@@ -38,19 +55,23 @@ def body_digest(body: bytes) -> str:
 
 def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> None:
     """Refuse what this installation does not run; needs no database."""
-    if unsupported := _unsupported(spec):
-        raise NotSupportedYet(errors=unsupported)
-    errors = [*_repo_errors(spec, settings), *_option_errors(spec, settings, allowed_queues)]
+    errors = [
+        *_repo_errors(spec, settings),
+        *_url_errors(spec, settings),
+        *_option_errors(spec, settings, allowed_queues),
+    ]
     if errors:
         raise InvalidRequest(errors=errors)
 
 
-def submit(session: Session, submission: Submission, settings: Settings) -> tuple[Job, bool]:
+def submit(session: Session, cipher: Cipher, submission: Submission, settings: Settings) -> tuple[Job, bool]:
     """Write the job; True when it is new, False when its Idempotency-Key had made it before."""
     if (known := _known(session, submission)) is not None:
         return known, False
     _check_credentials(session, submission)
     job = _insert(session, submission, settings)
+    _keep_secrets(session, cipher, submission.team, job.id, submission.spec)
+    store.add_labels(session, job, submission.spec.options.labels)
     if submission.idempotency_key is not None:
         session.add(
             IdempotencyKey(
@@ -108,24 +129,9 @@ def _insert(session: Session, submission: Submission, settings: Settings) -> Job
         priority=where.priority,
         route_reason=where.reason,
         trace_parent=submission.trace_parent,
+        relaunch_of=submission.relaunch_of,
         republish_after=settings.republish_after,
     )
-
-
-def _unsupported(spec: JobSpec) -> list[FieldError]:
-    errors = []
-    if not isinstance(spec.source, PlaybookSource):
-        errors.append(FieldError("/source/type", f"{spec.source.type} is not supported yet: use playbook"))
-    if not isinstance(spec.inventory, InlineInventory):
-        errors.append(FieldError("/inventory/type", f"{spec.inventory.type} is not supported yet: use inline"))
-    errors.extend(
-        FieldError(f"/credentials/{name}", "hashicorp_vault is not supported yet: store the credential")
-        for name in ("ssh", "become_password", "vault_password")
-        if isinstance(getattr(spec.credentials, name), HashicorpVaultRef)
-    )
-    if spec.credentials.cloud is not None:
-        errors.append(FieldError("/credentials/cloud", "cloud credentials are not supported yet"))
-    return errors
 
 
 def _repo_errors(spec: JobSpec, settings: Settings) -> list[FieldError]:
@@ -147,39 +153,72 @@ def _option_errors(spec: JobSpec, settings: Settings, allowed_queues: tuple[str,
         errors.append(
             FieldError("/options/queue", f"this API key may not choose {queue}: leave it out or ask an admin")
         )
-    if spec.options.callback_url is not None:
-        policy = Policy(allow_private=settings.private_egress, allow_loopback=settings.loopback_egress)
-        try:
-            check_url(str(spec.options.callback_url), policy)
-        except InvalidRequest as error:
-            errors.append(FieldError("/options/callback_url", error.detail))
     return errors
 
 
-def wanted_credentials(spec: JobSpec) -> Mapping[str, tuple[str, frozenset[credentials.Kind]]]:
-    """JSON Pointer → (credential name, kinds that fit) for every credential that a spec names."""
-    fits = {
-        "/credentials/ssh": (spec.credentials.ssh, {credentials.Kind.SSH_KEY}),
-        "/credentials/become_password": (spec.credentials.become_password, {credentials.Kind.BECOME_PASSWORD}),
-        "/credentials/vault_password": (spec.credentials.vault_password, {credentials.Kind.VAULT_PASSWORD}),
-    }
-    for pointer, location in spec.git_locations():
-        fits[f"{pointer}/git_credential"] = (location.git_credential, {credentials.Kind.GIT, credentials.Kind.SSH_KEY})
-    return {pointer: (name, frozenset(kinds)) for pointer, (name, kinds) in fits.items() if isinstance(name, str)}
+def _url_errors(spec: JobSpec, settings: Settings) -> list[FieldError]:
+    """Addresses that the service itself would have to reach, and may not."""
+    errors = []
+    for pointer, url in spec.urls():
+        try:
+            check_url(url, Policy.of(settings))
+        except InvalidRequest as error:
+            errors.append(FieldError(pointer, error.detail))
+    return errors
+
+
+def _fitting(spec: JobSpec, place: str) -> frozenset[Kind]:
+    """The kinds of credential that fit at a place of the request."""
+    parts = place.strip("/").split("/")
+    if parts[:2] == ["credentials", "cloud"]:
+        clouds = spec.credentials.cloud
+        cloud = clouds[int(parts[2])] if isinstance(clouds, list) else clouds
+        return frozenset({Kind(cloud.type)} if cloud else ())
+    name = parts[1] if parts[0] == "credentials" else parts[-1]
+    return FITTING[name]
+
+
+def _wanted(spec: JobSpec) -> Iterator[tuple[str, str, frozenset[Kind]]]:
+    """Place, name and fitting kinds of every stored credential that a request needs."""
+    for place, ref in spec.credential_refs():
+        if isinstance(ref, str):
+            yield place, ref, _fitting(spec, place)
+        elif isinstance(ref, HashicorpVaultRef) and ref.vault_credential is not None:
+            yield f"{place}/vault_credential", ref.vault_credential, frozenset({Kind.HASHICORP_VAULT})
 
 
 def _check_credentials(session: Session, submission: Submission) -> None:
-    wanted = wanted_credentials(submission.spec)
-    kinds = credentials.kinds(session, submission.team, [name for name, _ in wanted.values()])
-    errors = []
-    for pointer, (name, fitting) in wanted.items():
+    wanted = list(_wanted(submission.spec))
+    kinds = credentials.kinds(session, submission.team, [name for _, name, _ in wanted])
+    errors = [*_inline_errors(submission.spec)]
+    for pointer, name, fitting in wanted:
         if name not in kinds:
             errors.append(
                 FieldError(pointer, f"there is no credential {name!r}: create it with POST /api/v1/credentials")
             )
         elif kinds[name] not in fitting:
-            errors.append(
-                FieldError(pointer, f"{name!r} is of kind {kinds[name]}; needed here: {' or '.join(sorted(fitting))}")
-            )
+            errors.append(FieldError(pointer, _misfit(repr(name), kinds[name], fitting)))
     if errors:
         raise InvalidRequest(errors=errors)
+
+
+def _inline_errors(spec: JobSpec) -> Iterator[FieldError]:
+    for place, ref in spec.credential_refs():
+        if not isinstance(ref, InlineCredential):
+            continue
+        fitting = _fitting(spec, place)
+        if ref.value is None:
+            yield FieldError(f"{place}/value", "required, but absent")
+        elif ref.value.kind not in fitting:
+            yield FieldError(f"{place}/value/kind", _misfit("this", ref.value.kind, fitting))
+
+
+def _misfit(what: str, kind: Kind, fitting: frozenset[Kind]) -> str:
+    return f"{what} is of kind {kind}; needed here: {' or '.join(sorted(fitting))}"
+
+
+def _keep_secrets(session: Session, cipher: Cipher, team: str, job_id: str, spec: JobSpec) -> None:
+    """Seal the values that came with the request; its row holds none of them."""
+    for place, ref in spec.credential_refs():
+        if isinstance(ref, InlineCredential) and ref.value is not None:
+            credentials.keep_for_job(session, cipher, team, job_id, place, ref.value)

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Float, bindparam, case, delete, func, inse
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from ansible_api.credentials.store import wipe_of_job
 from ansible_api.db import now_plus
 from ansible_api.errors import LeaseLost, NotFound
-from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobObject
+from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
 from ansible_api.jobs.state import TERMINAL, Phase, Status, may_move
 
 MAX_REPUBLISH_DOUBLINGS = 6
@@ -37,7 +38,10 @@ def transition(session: Session, job_id: str, source: Status, target: Status, *g
         raise AssertionError(f"illegal move: {source} to {target}")
     if target.terminal:
         values |= {"finished_at": now_plus(), "lease_until": None, "republish_at": None, "next_attempt_at": None}
-    return _update(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
+    moved = _update(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
+    if moved and target.terminal:
+        wipe_of_job(session, job_id)
+    return moved
 
 
 def _update(session: Session, *guards: Any, **values: Any) -> int:
@@ -60,7 +64,7 @@ class Standing:
 
 
 # One round trip: the row goes in, the database's times come back. The unit of work would take two, and twice the time.
-_OWN_VALUES = ("id", "team", "key_id", "spec", "queue", "priority", "route_reason", "trace_parent")
+_OWN_VALUES = ("id", "team", "key_id", "spec", "queue", "priority", "route_reason", "trace_parent", "relaunch_of")
 _INSERT = (
     insert(Job)
     .values(
@@ -78,6 +82,12 @@ _INSERT = (
 def insert_job(session: Session, *, republish_after: float, **values: Any) -> Job:
     """Write a new job, which waits; `values` are those of _OWN_VALUES."""
     return session.scalars(_INSERT, values | {"republish_after": republish_after}).one()
+
+
+def add_labels(session: Session, job: Job, labels: Mapping[str, str]) -> None:
+    rows = [{"team": job.team, "job_id": job.id, "name": name, "value": value} for name, value in labels.items()]
+    if rows:
+        session.execute(insert(JobLabel), rows)
 
 
 def by_idempotency_key(session: Session, team: str, key: str) -> IdempotencyKey | None:

@@ -12,15 +12,15 @@ import structlog
 from celery import shared_task
 
 from ansible_api import telemetry
-from ansible_api.credentials.resolve import resolve
+from ansible_api.credentials.resolve import Owner, resolve
 from ansible_api.db import now_plus
 from ansible_api.errors import JobError, LeaseLost, TransientJobError, Unavailable
 from ansible_api.events.publish import Publisher, mark_end
-from ansible_api.execution.execute import Assignment, PhaseStarted, Stopped, execute
+from ansible_api.execution.execute import PhaseStarted, Stopped, execute
+from ansible_api.execution.preparation import Assignment
 from ansible_api.execution.verdict import Outcome
 from ansible_api.jobs import store
 from ansible_api.jobs.model import Job
-from ansible_api.jobs.service import wanted_credentials
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
 from ansible_api.jobs.store import Fence
@@ -113,8 +113,8 @@ class Attempt:
     def _execute(self) -> Outcome:
         worker, job = self._worker, self._job
         spec = JobSpec.model_validate(job.spec)
-        names = {pointer.rpartition("/")[2]: name for pointer, (name, _) in wanted_credentials(spec).items()}
-        opened = worker.db.read(resolve, worker.cipher, job.team, names)
+        owner = Owner(job.team, job.id)
+        opened = worker.db.read(resolve, worker.cipher, owner, list(spec.credential_refs()))
         assignment = Assignment(job_id=job.id, attempt=job.attempt, spec=spec, secrets=opened)
         with self._publisher() as publisher:
 
@@ -148,8 +148,7 @@ class Attempt:
         self._end_phase()
         self._phase, self._phase_began = started.phase, time.monotonic()
         values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
-        if started.commit is not None:
-            values |= {"commit": started.commit, "source_cache": started.cache}
+        values |= started.facts
         if started.phase is not Phase.PLAYING:
             self._progress.set(**values)
             return

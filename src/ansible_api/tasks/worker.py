@@ -16,7 +16,7 @@ from ansible_api.celery import create_app
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
 from ansible_api.dispatch import CeleryQueue, JobQueue
-from ansible_api.execution.execute import ExecutionConfig
+from ansible_api.execution.preparation import ExecutionConfig
 from ansible_api.execution.workspace import sweep
 from ansible_api.redis import client
 from ansible_api.settings import Settings, load_settings

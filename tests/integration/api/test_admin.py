@@ -27,7 +27,7 @@ async def test_a_credential_is_stored_sealed_and_never_comes_back(api: Api, ssh_
     assert used.status_code == 202
     opened = api.database.read(store.open_fields, api.parts.cipher, "red", "deploy")
     assert opened is not None
-    assert set(opened) == {"kind", "private_key", "username"}
+    assert (opened[0], set(opened[1])) == ("ssh_key", {"private_key", "username"})
 
 
 async def test_names_are_unique_in_a_team_and_free_again_after_removal(api: Api) -> None:

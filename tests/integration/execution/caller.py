@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from ansible_api.credentials.secrets import Secrets
-from ansible_api.execution.execute import Assignment, ExecutionConfig, execute
+from ansible_api.execution.execute import execute
+from ansible_api.execution.preparation import Assignment, ExecutionConfig
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.settings import Isolation
 

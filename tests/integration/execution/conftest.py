@@ -6,7 +6,7 @@ import pytest
 from tests.integration.execution.plays import Trial
 from tests.servers.requirements import require
 
-from ansible_api.execution.execute import ExecutionConfig
+from ansible_api.execution.preparation import ExecutionConfig
 from ansible_api.settings import Isolation
 
 _numbers = itertools.count(1)

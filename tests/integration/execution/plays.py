@@ -11,7 +11,8 @@ from typing import Any
 from ansible_api import processes
 from ansible_api.credentials.secrets import Secrets
 from ansible_api.events.types import Event
-from ansible_api.execution.execute import Assignment, ExecutionConfig, PhaseStarted, execute
+from ansible_api.execution.execute import PhaseStarted, execute
+from ansible_api.execution.preparation import Assignment, ExecutionConfig
 from ansible_api.execution.verdict import Outcome
 from ansible_api.execution.workspace import MARKER
 from ansible_api.jobs.spec import JobSpec

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 from tests.integration.execution.plays import Trial, repository, spec_of
 
-from ansible_api.credentials.secrets import Secrets
+from ansible_api.credentials.secrets import Password, Secrets
 from ansible_api.errors import JobError, LeaseLost
 from ansible_api.execution.execute import PhaseStarted, Stopped
 from ansible_api.jobs.state import Phase, Status, StopReason
@@ -62,7 +62,7 @@ def test_reports_each_phase_before_it_begins(trial: Trial, tmp_path: Path) -> No
         Phase.STARTING,
         Phase.PLAYING,
     ]
-    assert len(trial.phases[1].commit or "") == 40
+    assert len(trial.phases[1].facts["commit"]) == 40
 
 
 def test_gathers_facts_of_the_local_host(trial: Trial, tmp_path: Path) -> None:
@@ -128,14 +128,14 @@ def test_what_ansible_refuses_to_begin_is_an_error_in_its_own_words(trial: Trial
 
 
 def test_a_wrong_vault_password_is_told_apart(trial: Trial, tmp_path: Path) -> None:
-    trial.secrets = Secrets(vault_password=SecretStr("not-the-password"))
+    trial.secrets = Secrets({"/credentials/vault_password": Password(SecretStr("not-the-password"))})
     play = HELLO.replace("gather_facts: false", "gather_facts: false\n  vars_files: [secret.yml]")
     outcome = trial.run(spec_of(repository(tmp_path / "repo", {"site.yml": play, "secret.yml": ENCRYPTED})))
     assert (outcome.status, outcome.error_code) == (Status.ERROR, "vault_password_wrong")
 
 
 def test_the_vault_password_opens_the_projects_vault(trial: Trial, tmp_path: Path) -> None:
-    trial.secrets = Secrets(vault_password=SecretStr("right-password"))
+    trial.secrets = Secrets({"/credentials/vault_password": Password(SecretStr("right-password"))})
     play = HELLO.replace("gather_facts: false", "gather_facts: false\n  vars_files: [secret.yml]")
     repo = repository(tmp_path / "repo", {"site.yml": play, "secret.yml": ENCRYPTED})
     assert trial.run(spec_of(repo)).status is Status.SUCCESSFUL
@@ -158,7 +158,7 @@ def test_a_playbook_that_is_not_in_the_repository_is_refused(
 
 
 def test_the_projects_ansible_cfg_holds_but_not_for_secrets_and_logs(trial: Trial, tmp_path: Path) -> None:
-    trial.secrets = Secrets(vault_password=SecretStr("right-password"))
+    trial.secrets = Secrets({"/credentials/vault_password": Password(SecretStr("right-password"))})
     play = HELLO.replace("gather_facts: false", "gather_facts: false\n  vars_files: [secret.yml]\n  roles: [greeting]")
     config = "[defaults]\nroles_path = my/roles\nlog_path = ansible.log\nvault_password_file = absent\nforks = 9\n"
     config += "stdout_callback = minimal\n"

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from tests.integration.execution.plays import Trial, command_lines, repository, spec_of
 from tests.servers.requirements import require
 
-from ansible_api.credentials.secrets import Secrets, SshKey
+from ansible_api.credentials.secrets import Password, Secrets, SshKey
 from ansible_api.errors import StartupError
 from ansible_api.execution import sandbox
 from ansible_api.execution.sandbox import Bubblewrap, NoSandbox, choose
@@ -106,9 +106,11 @@ def test_the_environment_of_the_play_is_empty_but_for_our_names(
 
 def test_secrets_are_in_no_command_line_and_in_no_event(trial: Trial, tmp_path: Path) -> None:
     trial.secrets = Secrets(
-        ssh=SshKey(SecretStr(KEY), username="deploy"),
-        become_password=SecretStr("become-me-now"),
-        vault_password=SecretStr("vault-me-now"),
+        {
+            "/credentials/ssh": SshKey(SecretStr(KEY), username="deploy"),
+            "/credentials/become_password": Password(SecretStr("become-me-now")),
+            "/credentials/vault_password": Password(SecretStr("vault-me-now")),
+        }
     )
     play = """
 - hosts: all

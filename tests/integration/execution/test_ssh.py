@@ -81,7 +81,7 @@ def masters(trial: Trial) -> list[str]:
 
 def test_the_jobs_key_and_known_host_open_the_target(trial: Trial, tmp_path: Path, server: Server) -> None:
     user = os.environ.get("USER", "root")
-    trial.secrets = Secrets(ssh=SshKey(SecretStr(server.client_key), user, server.known_hosts))
+    trial.secrets = Secrets({"/credentials/ssh": SshKey(SecretStr(server.client_key), user, server.known_hosts)})
     assert trial.run(spec(tmp_path, server)).status is Status.SUCCESSFUL
     assert "over-42" in trial.result("over there")["stdout"]
     assert masters(trial) == []
@@ -91,7 +91,7 @@ def test_the_jobs_key_and_known_host_open_the_target(trial: Trial, tmp_path: Pat
 def test_another_host_key_is_refused(trial: Trial, tmp_path: Path, server: Server) -> None:
     make_key(tmp_path / "other")
     wrong = server.known_hosts.split()[0] + " " + (tmp_path / "other.pub").read_text()
-    trial.secrets = Secrets(ssh=SshKey(SecretStr(server.client_key), "root", wrong))
+    trial.secrets = Secrets({"/credentials/ssh": SshKey(SecretStr(server.client_key), "root", wrong)})
     outcome = trial.run(spec(tmp_path, server))
     assert (outcome.status, outcome.message) == (Status.FAILED, "unreachable: target")
 
@@ -103,5 +103,5 @@ def test_an_unknown_host_key_is_judged_by_the_policy(
     trial: Trial, tmp_path: Path, server: Server, policy: HostKeyPolicy, status: Status
 ) -> None:
     trial.config = replace(trial.config, ssh_host_keys=policy)
-    trial.secrets = Secrets(ssh=SshKey(SecretStr(server.client_key), "root"))
+    trial.secrets = Secrets({"/credentials/ssh": SshKey(SecretStr(server.client_key), "root")})
     assert trial.run(spec(tmp_path, server)).status is status

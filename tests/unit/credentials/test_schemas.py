@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr, ValidationError
 
-from ansible_api.credentials.schemas import NewCredential, WithKey, revealed
+from ansible_api.credentials.fields import WithKey, revealed
+from ansible_api.credentials.schemas import NewCredential
 
 PASSPHRASE = "canary-passphrase"
 KEYS = {
@@ -87,4 +88,4 @@ def test_credentials_that_are_not_one_of_the_forms_are_refused(fields: dict[str,
 def test_values_are_redacted_until_they_are_revealed_for_sealing() -> None:
     credential = new(kind="git", username="robot", token="canary-token")
     assert "canary" not in repr(credential)
-    assert revealed(credential.root) == {"kind": "git", "username": "robot", "token": "canary-token"}
+    assert revealed(credential.root) == {"username": "robot", "token": "canary-token"}

@@ -2,12 +2,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from ansible_api.errors import JobError
-from ansible_api.execution.inventory import as_tree, write_inventory
-from ansible_api.jobs.spec import InlineInventory, UrlInventory
+from ansible_api.execution.inventory import as_tree, write_inline
+from ansible_api.jobs.inventories import InlineInventory
 
 
 def inline(**parts: Any) -> InlineInventory:
@@ -42,7 +40,7 @@ def test_a_group_called_all_adds_its_hosts_only() -> None:
 
 
 def test_the_order_of_hosts_is_kept(tmp_path: Path) -> None:
-    text = write_inventory(inline(hosts=["z", "a", "m"]), tmp_path).read_text()
+    text = write_inline(inline(hosts=["z", "a", "m"]), tmp_path).read_text()
     assert list(yaml.safe_load(text)["all"]["hosts"]) == ["z", "a", "m"]
 
 
@@ -58,19 +56,12 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
         "__ansible_unsafe": "kept",
         "same": [[1], [1]],
     }
-    path = write_inventory(inline(hosts=["h"], host_vars={"h": values}), tmp_path)
+    path = write_inline(inline(hosts=["h"], host_vars={"h": values}), tmp_path)
     assert yaml.safe_load(path.read_text())["all"]["hosts"]["h"] == values
     assert "&id" not in path.read_text()
 
 
 def test_the_file_is_private_and_never_executable(tmp_path: Path) -> None:
-    path = write_inventory(inline(hosts=["h"]), tmp_path)
+    path = write_inline(inline(hosts=["h"]), tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.suffix == ".yml"
-
-
-def test_other_kinds_are_refused_by_name(tmp_path: Path) -> None:
-    other = UrlInventory.model_validate({"type": "url", "url": "https://example.org/inventory"})
-    with pytest.raises(JobError, match="url") as caught:
-        write_inventory(other, tmp_path)
-    assert caught.value.job_code == "inventory_not_supported"

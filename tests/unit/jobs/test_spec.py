@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ansible_api.jobs.spec import JobSpec, repo_scheme
+from ansible_api.jobs.spec import JobSpec
+from ansible_api.jobs.text import repo_scheme
 
 PLAYBOOK = {"type": "playbook", "repo": "https://git.example.com/a.git", "path": "site.yml"}
 INLINE = {"type": "inline", "hosts": ["web1"]}
