@@ -18,6 +18,11 @@ BUSY = play("""
   command: sleep 300
 """)
 
+FIRST_TIME_SLOW = play("""
+- name: Be slow the first time only
+  shell: case $ANSIBLE_API_JOB in *.1) exec sleep 300;; esac
+""")
+
 
 def test_a_killed_child_ends_its_play_and_the_job_is_lost(fresh_service: Service, repo: Path) -> None:
     fresh_service.env["LEASE_PLAYING"] = "300"  # its parent knows sooner
@@ -33,6 +38,19 @@ def test_a_killed_child_ends_its_play_and_the_job_is_lost(fresh_service: Service
     assert "Wait" in fresh_service.log_of(job_id)
     following = fresh_service.submit(local_job(repo))
     assert fresh_service.wait_for_status(following)["status"] == "successful"
+
+
+def test_a_killed_child_whose_job_may_run_again_makes_it_run_again(fresh_service: Service, tmp_path: Path) -> None:
+    _start(fresh_service)
+    once = make_repo(tmp_path / "once", {"site.yml": FIRST_TIME_SLOW})
+    options = {"on_worker_loss": "rerun"}
+    job_id = fresh_service.submit(local_job(once, options=options))
+    wait_for(lambda: _sleepers(job_id), timeout=40, message="the play did not begin")
+    os.kill(_child_of(fresh_service, job_id), signal.SIGKILL)
+    job = fresh_service.wait_for_status(job_id, timeout=40)
+    assert (job["status"], job["attempt"]) == ("successful", 2)
+    assert job["last_error"] == "the worker vanished while the play ran"
+    assert not _processes_of(job_id)
 
 
 def test_a_killed_worker_with_all_its_children_loses_the_job_too(fresh_service: Service, repo: Path) -> None:

@@ -25,7 +25,14 @@ OWNER = "node:1/2"
 
 def new_job(db: Database, *, team: str = "red", queue: str = "default", **columns: Any) -> str:
     """The id of a waiting job, with some columns set afterwards."""
-    values = {"key_id": "k", "spec": SPEC, "priority": 5, "route_reason": "test", "trace_parent": None}
+    values = {
+        "key_id": "k",
+        "spec": SPEC,
+        "priority": 5,
+        "route_reason": "test",
+        "trace_parent": None,
+        "relaunch_of": None,
+    }
     job = db.write(store.insert_job, republish_after=5.0, id=new_id("job"), team=team, queue=queue, **values)
     if columns:
         put(db, job.id, **columns)

@@ -20,12 +20,14 @@ from ansible_api.settings import Settings
 from ansible_api.tasks.upkeep import Upkeep
 from ansible_api.tasks.worker import dead_jobs, lease_owner, node_name
 from tests.integration.conftest import MASTER_KEY
-from tests.integration.rows import at_once, new_job, past, put, row, running, status
+from tests.integration.rows import SPEC, at_once, new_job, past, put, row, running, status
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
 
 NewUpkeep = Callable[..., Upkeep]
+
+RERUN = {**SPEC, "options": {"on_worker_loss": "rerun"}}
 
 
 @pytest.fixture
@@ -121,6 +123,9 @@ def test_of_many_who_republish_at_once_one_may(db: Database) -> None:
         ({"attempt": 3, "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
         ({"cancel_requested_at": now_plus()}, Status.CANCELED, None),
         ({"cancel_requested_at": now_plus(), "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
+        ({"spec": RERUN, "play_started_at": now_plus()}, Status.QUEUED, None),
+        ({"spec": RERUN, "attempt": 3, "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
+        ({"spec": RERUN, "cancel_requested_at": now_plus(), "play_started_at": now_plus()}, Status.CANCELED, None),
     ],
 )
 def test_what_an_expired_lease_makes_of_a_job(
@@ -132,6 +137,7 @@ def test_what_an_expired_lease_makes_of_a_job(
     assert (job["status"], job["error_code"]) == (becomes, code)
     assert (job["finished_at"] is not None) is becomes.terminal
     assert job["lease_until"] is None
+    assert becomes is not Status.QUEUED or job["play_started_at"] is None
 
 
 def test_a_job_whose_worker_vanished_before_the_play_is_published_at_once(

@@ -36,11 +36,16 @@ async def raw_body(request: Request) -> bytes:
 RawBody = Annotated[bytes, Depends(raw_body)]
 
 
-def json_body(model: type[ModelT]) -> Callable[[Request, bytes], Awaitable[ModelT]]:
-    """A dependency: the body as that model. Put it behind the caller, so that strangers' bodies are not read."""
+def json_body(model: type[ModelT], *, absent: bytes = b"") -> Callable[[Request, bytes], Awaitable[ModelT]]:
+    """A dependency: the body as that model; `absent` stands for no body at all.
+
+    Put it behind the caller, so that strangers' bodies are not read.
+    """
 
     async def parsed(request: Request, raw: RawBody) -> ModelT:
-        _check_media_type(request.headers.get("content-type"))
+        if raw:
+            _check_media_type(request.headers.get("content-type"))
+        raw = raw or absent
         document = parse(raw)
         try:
             return model.model_validate_json(raw)

@@ -123,6 +123,12 @@ JOBS: Mapping[str, Any] = {
     "mixed_credentials": _job("Stored credentials and HashiCorp Vault", credentials=MIXED),
 }
 
+RELAUNCHES: Mapping[str, Any] = {
+    "whole": {"summary": "The same once more", "value": {}},
+    "failed": {"summary": "Only the hosts that failed or were unreachable", "value": {"hosts": "failed"}},
+    "latest": {"summary": "From what the branch names now", "value": {"commit": "latest"}},
+}
+
 CREDENTIALS: dict[str, Any] = {
     "ssh_key": {
         "summary": "A key for managed hosts",

@@ -7,7 +7,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -17,12 +17,13 @@ from ansible_api.api.answers import answer, answer_with_etag
 from ansible_api.api.body import RawBody, json_body
 from ansible_api.api.deps import Parts, Service, Submitter, Viewer
 from ansible_api.api.openapi import problems, request_body
-from ansible_api.api.waiting import Wait, until_ended
+from ansible_api.api.waiting import Patience, Wait, until_ended
 from ansible_api.deliveries import store as deliveries
 from ansible_api.deliveries.schemas import DeliveryList, delivery_list
 from ansible_api.errors import FieldError, InvalidRequest
 from ansible_api.jobs import service as jobs
 from ansible_api.jobs import store
+from ansible_api.jobs.relaunch import Relaunch, relaunched
 from ansible_api.jobs.schemas import HostList, JobPage, JobView, host_view
 from ansible_api.jobs.service import Submission
 from ansible_api.jobs.spec import JobSpec
@@ -74,13 +75,60 @@ async def submit(
         idempotency_key=idempotency_key,
         trace_parent=request.state.trace_parent,
     )
+    return await _submitted(request, service, submission, wait)
+
+
+@router.post(
+    "/{job_id}/relaunch",
+    status_code=202,
+    response_model=JobView,
+    openapi_extra=request_body(Relaunch, examples.RELAUNCHES),
+    responses={
+        200: {"model": JobView, "description": "The job has ended in time, or its Idempotency-Key had made it before"},
+        202: {"description": "The new job waits in its queue"},
+        **problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    },
+)
+async def relaunch(
+    request: Request,
+    caller: Submitter,
+    service: Service,
+    raw: RawBody,
+    wish: Annotated[Relaunch, Depends(json_body(Relaunch, absent=b"{}"))],
+    job_id: str,
+    wait: Wait,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Run an ended job again: on all its hosts or on those that failed, from the same commit or the latest."""
+    spec = await service.db.read(_relaunched, caller.team, job_id, wish)
+    jobs.check(spec, service.settings, caller.queues)
+    submission = Submission(
+        team=caller.team,
+        key_id=caller.key_id,
+        allowed_queues=caller.queues,
+        spec=spec,
+        body_sha256=jobs.body_digest(job_id.encode() + raw),
+        idempotency_key=idempotency_key,
+        trace_parent=request.state.trace_parent,
+        relaunch_of=job_id,
+    )
+    return await _submitted(request, service, submission, wait)
+
+
+def _relaunched(session: Session, team: str, job_id: str, wish: Relaunch) -> JobSpec:
+    job = store.get_of_team(session, team, job_id)
+    return relaunched(job, store.hosts(session, job_id), wish)
+
+
+async def _submitted(request: Request, service: Parts, submission: Submission, wait: Patience) -> Response:
+    """Write the job, tell the workers, and wait for its end as long as the caller wants to."""
     job, is_new = await _accepted(request, service, submission)
     if is_new:
         JOBS_SUBMITTED.labels(job.queue).inc()
         await service.publisher.enqueue(job)
     if wait.seconds:
-        await until_ended(request, service, caller.team, job.id, wait.seconds)
-        job = await _look(request, service, caller.team, job.id)
+        await until_ended(request, service, submission.team, job.id, wait.seconds)
+        job = await _look(request, service, submission.team, job.id)
     headers = {"Location": f"{PREFIX}/jobs/{job.id}", **wait.headers}
     if is_new and not job.status.terminal:
         return answer(job, 202, headers | RETRY_AFTER)
@@ -106,6 +154,9 @@ def _accept(session: Session, service: Parts, submission: Submission, base_url: 
     return jobs.views(session, [job], base_url=base_url)[0], is_new
 
 
+Label = Annotated[str, StringConstraints(pattern=r"^[^=]{1,63}=.{0,255}$")]
+
+
 class JobFilter(BaseModel):
     """Which jobs to list; unknown parameters are refused."""
 
@@ -113,6 +164,7 @@ class JobFilter(BaseModel):
 
     status: list[Status] = Field([], description="repeat it for several")
     queue: Queue | None = Field(None, description=f"one of {', '.join(JOB_QUEUES)}")
+    label: list[Label] = Field([], description="NAME=VALUE; repeat it for jobs that have them all")
     limit: int = Field(25, ge=1, le=100)
     cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
 
@@ -133,7 +185,15 @@ async def list_jobs(
 
 def _listed(session: Session, team: str, wanted: JobFilter, before: str | None, base_url: str) -> list[JobView]:
     """One more than wanted: whether there is a next page."""
-    rows = store.page(session, team, limit=wanted.limit + 1, before=before, statuses=wanted.status, queue=wanted.queue)
+    rows = store.page(
+        session,
+        team,
+        limit=wanted.limit + 1,
+        before=before,
+        statuses=wanted.status,
+        queue=wanted.queue,
+        labels=[tuple(label.split("=", 1)) for label in wanted.label],
+    )
     return jobs.views(session, rows, base_url=base_url)
 
 

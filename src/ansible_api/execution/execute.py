@@ -16,11 +16,12 @@ from ansible_api.execution.command import prepare_command
 from ansible_api.execution.dependencies import dependencies
 from ansible_api.execution.inventory import gather
 from ansible_api.execution.mask import Mask
+from ansible_api.execution.plan import make_plan
 from ansible_api.execution.preparation import Assignment, ExecutionConfig, Preparation
 from ansible_api.execution.project import fetch_project
 from ansible_api.execution.sandbox import Command, Play, choose
 from ansible_api.execution.verdict import Outcome, Tally, judge
-from ansible_api.execution.workspace import Workspace, workspace
+from ansible_api.execution.workspace import workspace
 from ansible_api.jobs.state import Phase, Status, StopReason
 
 
@@ -64,14 +65,15 @@ def execute(
         preparation = Preparation(assignment, config, room, sandbox, mask, lambda: pulse() is None)
         try:
             command = _prepare(preparation, lent, report, pulse)
+            _stop_if_asked(pulse)
+            if assignment.spec.options.dry_run is not None:
+                return _plan(preparation, command, emit, report)
         except JobError as error:
             _stop_if_asked(pulse)  # what was interrupted failed for that reason
             raise type(error)(error.job_code, mask.text(error.detail)) from None
-        _stop_if_asked(pulse)
         report(PhaseStarted(Phase.PLAYING))  # the point of no return
-        play = Play(room.marker, sandbox, config.cancel_grace)
-        timeout = assignment.spec.options.timeout or config.timeout
-        return _play(play, command, room, mask, timeout, emit, pulse)
+        play = Play(room.marker, sandbox, config.cancel_grace, assignment.guard)
+        return _play(play, command, preparation, emit, pulse)
 
 
 def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: Pulse) -> Command:
@@ -89,30 +91,52 @@ def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: P
     return prepare_command(preparation, needed, inventory)
 
 
+def _plan(preparation: Preparation, command: Command, emit: Callable[[Event], None], report: Report) -> Outcome:
+    """Say what would run, and run nothing."""
+    plan, text = make_plan(preparation, command)
+    emit(text)
+    report(PhaseStarted(Phase.FINISHING, {"plan": plan}))
+    return Outcome(Status.SUCCESSFUL, 0)
+
+
 def _play(
-    play: Play,
-    command: Command,
-    room: Workspace,
-    mask: Mask,
-    timeout: float,
-    emit: Callable[[Event], None],
-    pulse: Pulse,
+    play: Play, command: Command, preparation: Preparation, emit: Callable[[Event], None], pulse: Pulse
 ) -> Outcome:
-    deadline = time.monotonic() + timeout
+    options = preparation.spec.options
+    clock = _Clock(options.timeout or preparation.config.timeout, options.idle_timeout)
     tally = Tally()
 
     def take(event: Event) -> None:
+        clock.heard()
         tally.take(event)
         emit(event)
 
-    def stop() -> StopReason | None:
-        return pulse() or (StopReason.TIMED_OUT if time.monotonic() > deadline else None)
+    code, reason = runner.run(
+        play, command, preparation.room, preparation.mask, emit=take, stop=lambda: pulse() or clock.over()
+    )
+    return _outcome(code, reason, tally, clock)
 
-    code, reason = runner.run(play, command, room, mask, emit=take, stop=stop)
-    return _outcome(code, reason, tally, timeout)
+
+class _Clock:
+    """How long the play may still go on, in seconds: altogether, and without a word."""
+
+    def __init__(self, timeout: float, idle_timeout: float | None) -> None:
+        self.timeout, self.idle_timeout = timeout, idle_timeout
+        self._began = self._heard = time.monotonic()
+
+    def heard(self) -> None:
+        self._heard = time.monotonic()
+
+    def over(self) -> StopReason | None:
+        now = time.monotonic()
+        if now - self._began > self.timeout:
+            return StopReason.TIMED_OUT
+        if self.idle_timeout is not None and now - self._heard > self.idle_timeout:
+            return StopReason.IDLE
+        return None
 
 
-def _outcome(code: int | None, reason: StopReason | None, tally: Tally, timeout: float) -> Outcome:
+def _outcome(code: int | None, reason: StopReason | None, tally: Tally, clock: _Clock) -> Outcome:
     """A play that was done before the wish to stop reached it is judged as it ended."""
     match reason:
         case StopReason.LEASE_LOST:
@@ -122,7 +146,11 @@ def _outcome(code: int | None, reason: StopReason | None, tally: Tally, timeout:
         case StopReason.CANCELED if code != 0:
             return Outcome(Status.CANCELED, code)
         case StopReason.TIMED_OUT if code != 0:
-            return Outcome(Status.TIMED_OUT, code, "timed_out", f"the play took longer than {timeout:g} seconds")
+            message = f"the play took longer than {clock.timeout:g} seconds: raise options.timeout"
+            return Outcome(Status.TIMED_OUT, code, "timed_out", message)
+        case StopReason.IDLE if code != 0:
+            message = f"the play printed nothing for {clock.idle_timeout:g} seconds: raise options.idle_timeout"
+            return Outcome(Status.TIMED_OUT, code, "idle_timed_out", message)
         case _:
             return judge(code, tally)
 

@@ -1,8 +1,11 @@
 """The parent process of one play: nothing of the play outlives it, and it does not outlive its worker.
 
-`python -I -m ansible_api.execution.guardian <worker pid> <grace> <layers> <command> …` runs the command and ends with
-its exit code, or 128 + signal. SIGTERM is passed on once; after `grace` seconds, or at once when the worker has died,
-everything below is killed. `layers` is how many processes of the sandbox stand between guardian and play.
+`python -I -m ansible_api.execution.guardian <worker pid> <grace> <layers> <lease> <command> …` runs the command and
+ends with its exit code, or 128 + signal. SIGTERM is passed on once; after `grace` seconds, or at once when the worker
+has died, everything below is killed. `layers` is how many processes of the sandbox stand between guardian and play.
+
+`lease` is empty, or `<seconds>:<file>`: the worker touches the file whenever it has renewed its lease, and everything
+is killed when it has not for so many seconds. So a worker that hangs, or is cut off, plays no longer than it may.
 
 The guardian keeps its output open until all is dead: the worker reads the end of it as the end of the play.
 """
@@ -22,12 +25,13 @@ def main(arguments: list[str]) -> int:
     """Run the command and clear up behind it."""
     # Blocked before anything is started: no signal is lost between here and the wait for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    worker, grace, layers, command = int(arguments[0]), float(arguments[1]), int(arguments[2]), arguments[3:]
+    worker, grace, layers, command = int(arguments[0]), float(arguments[1]), int(arguments[2]), arguments[4:]
+    lease = Lease(*arguments[3].split(":", 1)) if arguments[3] else None
     processes.die_with_parent(signal.SIGTERM)
     processes.become_subreaper()
     if os.getppid() != worker:  # it died before the kernel was asked
         return 128 + signal.SIGTERM
-    code = _watch(_start(command), worker, grace, layers)
+    code = _watch(_start(command), worker, grace, layers, lease)
     processes.kill_until_gone(lambda: processes.descendants(os.getpid()), LAST_WAIT, _reap)
     return code
 
@@ -45,12 +49,32 @@ def _start(command: list[str]) -> int:
     os._exit(127)
 
 
-def _watch(play: int, worker: int, grace: float, layers: int) -> int:
+class Lease:
+    """Whether the worker still renews what it holds; by this process's own clock alone."""
+
+    def __init__(self, seconds: str, path: str) -> None:
+        self._seconds, self._path = float(seconds), path
+        self._seen, self._renewed = self._stamp(), time.monotonic()
+
+    def left(self) -> float:
+        """Seconds until it must be taken for lost."""
+        if (stamp := self._stamp()) != self._seen:
+            self._seen, self._renewed = stamp, time.monotonic()
+        return self._renewed + self._seconds - time.monotonic()
+
+    def _stamp(self) -> int:
+        try:
+            return os.stat(self._path).st_mtime_ns  # noqa: PTH116
+        except OSError:
+            return 0
+
+
+def _watch(play: int, worker: int, grace: float, layers: int, lease: Lease | None) -> int:
     deadline = None
     while True:
         if (code := _reap().get(play)) is not None:
             return code
-        left = 60.0 if deadline is None else deadline - time.monotonic()
+        left = min(60.0 if deadline is None else deadline - time.monotonic(), lease.left() if lease else 60.0)
         if left <= 0:
             return 128 + signal.SIGKILL
         received = signal.sigtimedwait(WATCHED, left)

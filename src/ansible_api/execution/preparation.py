@@ -8,7 +8,7 @@ from typing import Self
 from ansible_api.credentials.secrets import Secrets
 from ansible_api.egress import Policy
 from ansible_api.execution.mask import Mask
-from ansible_api.execution.sandbox import Sandbox
+from ansible_api.execution.sandbox import Guard, Sandbox
 from ansible_api.execution.source import GitLimits
 from ansible_api.execution.workspace import Workspace
 from ansible_api.jobs.spec import JobSpec
@@ -23,6 +23,7 @@ class Assignment:
     attempt: int
     spec: JobSpec
     secrets: Secrets
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True)

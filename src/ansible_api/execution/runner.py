@@ -56,6 +56,7 @@ def run(
     finally:
         os.close(handle)
         play.kill()
+    watch.look()  # the guardian may have ended the play before this process, which hung, could look
     return code, watch.reason
 
 
@@ -86,12 +87,15 @@ class _Watch:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + TICK
-            self._look(now)
+            self._play.keep()
+            self.look()
         return False
 
-    def _look(self, now: float) -> None:
+    def look(self) -> None:
+        """Ask whether the play must end, and act on it."""
+        now = time.monotonic()
         if self.reason is None:
-            self.reason = self._stop()
+            self.reason = StopReason.LEASE_LOST if self._play.guard and self._play.guard.over else self._stop()
             self._kill_at = now + self._play.grace + LONGEST_SHUTDOWN
         if self.reason is None:
             return

@@ -14,7 +14,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -154,6 +155,21 @@ class NoSandbox:
         return Launch(command.argv, command.environment)
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Ends a play whose worker could not renew its lease for so many `seconds`, also when the worker hangs.
+
+    `renewed` tells when it did last, in seconds of the monotonic clock.
+    """
+
+    seconds: float
+    renewed: Callable[[], float]
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() - self.renewed() >= self.seconds
+
+
 @dataclass(slots=True)
 class Play:
     """The processes of one play."""
@@ -161,12 +177,15 @@ class Play:
     marker: str
     sandbox: Sandbox
     grace: float
+    guard: Guard | None = None
+    _lease: Path | None = None
+    _touched: float = 0.0
 
     def start(self, command: Command, room: Workspace, *, stderr: int) -> subprocess.Popen[bytes]:
         """Start the guardian and what it guards; its output comes through pipes. It ends with the calling thread."""
         launch = self.sandbox.wrap(command, room)
         guardian = [sys.executable, "-I", "-m", "ansible_api.execution.guardian"]
-        numbers = [os.getpid(), self.grace, self.sandbox.layers]
+        numbers = [os.getpid(), self.grace, self.sandbox.layers, self._new_lease(room)]
         handle = _in_memory(launch.arguments)
         try:
             argv = [str(handle) if part == ARGUMENTS else part for part in launch.argv]
@@ -181,6 +200,20 @@ class Play:
             )
         finally:
             os.close(handle)
+
+    def keep(self) -> None:
+        """Pass a renewed lease on to the guardian; to be called often."""
+        if self._lease and self.guard and (renewed := self.guard.renewed()) != self._touched:
+            os.utime(self._lease)
+            self._touched = renewed
+
+    def _new_lease(self, room: Workspace) -> str:
+        if self.guard is None:
+            return ""
+        self._lease = room.control / "lease"
+        self._lease.touch(mode=0o600)
+        left = self.guard.seconds - (time.monotonic() - self.guard.renewed())
+        return f"{max(left, 0.0)}:{self._lease}"
 
     def terminate(self) -> None:
         """Ask the play to end; its guardian kills what still lives after the grace."""

@@ -55,7 +55,11 @@ class Tally:
         elif event.type == "runner_on_failed" and event.host and not event.result.get("ignore_errors"):
             self.failed[event.host] = None
         elif event.type in _SPEECH:
-            self.speech.extend(_COLOR.sub("", event.stdout)[:4096].splitlines())
+            self.hear(event.stdout[:4096])
+
+    def hear(self, text: str) -> None:
+        """Remember Ansible's own words."""
+        self.speech.extend(_COLOR.sub("", text).splitlines())
 
     @property
     def error_text(self) -> str:
@@ -76,12 +80,24 @@ def judge(return_code: int | None, tally: Tally) -> Outcome:
     if tally.began:
         code = "hosts_unreachable" if tally.unreachable and not tally.failed else "play_failed"
         return Outcome(Status.FAILED, return_code, code, _failure(return_code, tally))
-    text = tally.error_text or f"ansible-playbook ended with exit code {return_code}"
-    code, advice = _refusal(return_code, text)
-    return Outcome(Status.ERROR, return_code, code, f"{advice}: {text}"[:MESSAGE_LIMIT] if advice else text)
+    code, message = _refusal(return_code, tally.error_text)
+    return Outcome(Status.ERROR, return_code, code, message)
 
 
-def _refusal(return_code: int | None, text: str) -> tuple[str, str]:
+def refusal(return_code: int | None, output: str) -> tuple[str, str]:
+    """The code and the message of a command of Ansible's that refused to do anything, from all that it printed."""
+    tally = Tally()
+    tally.hear(output)
+    return _refusal(return_code, tally.error_text)
+
+
+def _refusal(return_code: int | None, said: str) -> tuple[str, str]:
+    text = said or f"ansible-playbook ended with exit code {return_code}"
+    code, advice = _known(return_code, text)
+    return code, f"{advice}: {text}"[:MESSAGE_LIMIT] if advice else text
+
+
+def _known(return_code: int | None, text: str) -> tuple[str, str]:
     """The code and what to do about it."""
     if text.startswith("bwrap: "):
         return "sandbox_failed", ""

@@ -51,5 +51,6 @@ class StopReason(StrEnum):
 
     CANCELED = "canceled"
     TIMED_OUT = "timed_out"
+    IDLE = "idle"
     LEASE_LOST = "lease_lost"
     SHUTDOWN = "shutdown"

@@ -127,6 +127,7 @@ def page(
     before: str | None,
     statuses: Sequence[str] = (),
     queue: str | None = None,
+    labels: Sequence[tuple[str, ...]] = (),
 ) -> Sequence[Job]:
     """The newest jobs of a team, `limit` of them, older than the job `before`: reads only what it returns."""
     wanted = select(Job).where(Job.team == team).order_by(Job.id.desc()).limit(limit)
@@ -136,6 +137,9 @@ def page(
         wanted = wanted.where(Job.status.in_(statuses))
     if queue is not None:
         wanted = wanted.where(Job.queue == queue)
+    for name, value in labels:
+        named = select(JobLabel.job_id).where(JobLabel.team == team, JobLabel.name == name, JobLabel.value == value)
+        wanted = wanted.where(Job.id.in_(named))
     return session.scalars(wanted).all()
 
 
@@ -232,14 +236,22 @@ def finish(session: Session, /, fence: Fence, status: Status, **values: Any) -> 
     return transition(session, fence.job_id, Status.RUNNING, status, *fence.holds(), **values)
 
 
-def hand_back(session: Session, fence: Fence, *, pause: float, reason: str | None) -> Status | None:
-    """Queue a job again that has not begun to play, due after a pause; None: no longer this attempt's."""
-    return _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason)
+def hand_back(
+    session: Session, fence: Fence, *, pause: float, reason: str | None, played: bool = False
+) -> Status | None:
+    """Queue a job again, due after a pause; None: no longer this attempt's.
+
+    One that has begun to play only with `played`: its caller asked for that.
+    """
+    return _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason, played=played)
 
 
-def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: str | None) -> Status | None:
+def _requeue(
+    session: Session, job_id: str, *guards: Any, pause: float, reason: str | None, played: bool = False
+) -> Status | None:
     """Queue a running job again, or end it when it was asked to stop meanwhile: nobody would claim it again."""
-    guards = (Job.play_started_at.is_(None), *guards)
+    if not played:
+        guards = (Job.play_started_at.is_(None), *guards)
     due = now_plus(pause)
     queued = transition(
         session,
@@ -250,6 +262,7 @@ def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: 
         *guards,
         phase=Phase.QUEUED,
         queued_at=now_plus(),
+        play_started_at=None,
         lease_owner=None,
         lease_until=None,
         next_attempt_at=due if pause else None,
@@ -258,6 +271,7 @@ def _requeue(session: Session, job_id: str, *guards: Any, pause: float, reason: 
         last_error=reason,
     )
     if queued:
+        session.execute(delete(JobHost).where(JobHost.job_id == job_id))  # what an earlier play said of its hosts
         return Status.QUEUED
     wish = Job.cancel_requested_at.is_not(None)
     canceled = transition(session, job_id, Status.RUNNING, Status.CANCELED, wish, *guards, phase=Phase.FINISHING)
@@ -299,10 +313,14 @@ def expired(session: Session, limit: int = 100) -> Sequence[Job]:
 def end_expired(session: Session, job: Job, *, max_attempts: int) -> Status | None:
     """What becomes of a job whose worker vanished; None: it was not so any more.
 
-    Before the play it waits again, a bounded number of times; after its start nobody knows what it did: lost.
+    Before the play it waits again, a bounded number of times; after its start nobody knows what it did: lost, unless
+    its caller said that it may be played again.
     """
     same = (Job.attempt == job.attempt, Job.lease_until < now_plus())
-    if job.play_started_at is not None:
+    played = job.play_started_at is not None
+    if played and job.spec["options"].get("on_worker_loss") == "rerun" and job.attempt < max_attempts:
+        return _requeue(session, job.id, *same, pause=0, reason="the worker vanished while the play ran", played=True)
+    if played:
         return _give_up(session, job, Status.LOST, "worker_lost", "the worker vanished while the play ran", same)
     if job.cancel_requested_at is None and job.attempt >= max_attempts:
         message = f"the worker vanished before the play began, {job.attempt} times"
@@ -364,6 +382,9 @@ def close(session: Session, job_id: str, attempt: int, *, log_status: str, produ
     guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), Job.closed_at.is_(None))
     if _update(session, *guards, closed_at=now_plus(), log_status=log_status) == 0:
         return False
+    retain_days = session.execute(select(Job.spec).where(Job.id == job_id)).scalar_one()["options"].get("retain_days")
     for product in products:
+        if retain_days is not None:
+            product.expires_at = now_plus(retain_days * 86_400.0)
         session.merge(product)
     return True

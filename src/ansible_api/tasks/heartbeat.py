@@ -68,7 +68,7 @@ class Heartbeat(threading.Thread):
         self._settings, self._shutdown = settings, shutdown
         self._done = threading.Event()
         self._reason: StopReason | None = None
-        self._renewed = time.monotonic()
+        self.renewed = time.monotonic()  # when a lease was last asked for that was then given
         self.phase = Phase.SOURCE
 
     @property
@@ -76,6 +76,11 @@ class Heartbeat(threading.Thread):
         if self._reason is None and self._shutdown.begun and (self._shutdown.over or self.phase is not Phase.PLAYING):
             return StopReason.SHUTDOWN
         return self._reason
+
+    def plays(self, renewed: float) -> None:
+        """The play begins, with a lease that was renewed then."""
+        self.renewed = renewed
+        self.phase = Phase.PLAYING
 
     def run(self) -> None:
         while not self._done.wait(PERIOD):
@@ -88,7 +93,8 @@ class Heartbeat(threading.Thread):
     def beat(self) -> None:
         """Write what is new, renew the lease when due; a database that is away changes nothing."""
         values, hosts = self._progress.take()
-        renew = time.monotonic() - self._renewed >= min(self._settings.lease_renewal, self._lease / 3)
+        now = time.monotonic()
+        renew = now - self.renewed >= min(self._settings.lease_renewal, self._lease / 3)
         try:
             canceled = self._db.write(_beat, self._fence, self._lease if renew else None, values, hosts)
         except LeaseLost:
@@ -99,7 +105,7 @@ class Heartbeat(threading.Thread):
         except Exception:  # a beat that cannot be written must not end the next ones: the lease hangs on them
             log.exception("heartbeat failed", job_id=self._fence.job_id)
         else:
-            self._renewed = time.monotonic() if renew else self._renewed
+            self.renewed = now if renew else self.renewed
             if canceled:
                 self._reason = StopReason.CANCELED
 

@@ -18,6 +18,7 @@ from ansible_api.errors import JobError, LeaseLost, TransientJobError, Unavailab
 from ansible_api.events.publish import Publisher, mark_end
 from ansible_api.execution.execute import PhaseStarted, Stopped, execute
 from ansible_api.execution.preparation import Assignment
+from ansible_api.execution.sandbox import Guard
 from ansible_api.execution.verdict import Outcome
 from ansible_api.jobs import store
 from ansible_api.jobs.model import Job
@@ -31,6 +32,7 @@ from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.worker import Worker, current, shutdown
 
 T = TypeVar("T")
+GUARDED_SHARE = 0.8  # of an unrenewed lease, then a play that may run again is over
 PATIENCE = 900.0  # seconds that a result waits for a database that is away
 log = get_logger(__name__)
 
@@ -66,6 +68,7 @@ class Attempt:
     def __init__(self, worker: Worker, job: Job) -> None:
         self._worker, self._job = worker, job
         self._fence = Fence(job.id, job.attempt, worker.owner)
+        self._reruns = job.spec["options"].get("on_worker_loss") == "rerun"
         self._progress = Progress()
         self._timings = {Phase.QUEUED.value: _seconds(job)}
         self._phase, self._phase_began = Phase.SOURCE, time.monotonic()
@@ -102,7 +105,9 @@ class Attempt:
                     self._announce(end.status)
             case HandBack():
                 status = _persist(
-                    lambda: self._worker.db.write(store.hand_back, self._fence, pause=end.pause, reason=end.reason)
+                    lambda: self._worker.db.write(
+                        store.hand_back, self._fence, pause=end.pause, reason=end.reason, played=self._reruns
+                    )
                 )
                 log.info("attempt handed back", reason=end.reason, pause=end.pause, status=status)
                 if status is Status.CANCELED:
@@ -115,7 +120,8 @@ class Attempt:
         spec = JobSpec.model_validate(job.spec)
         owner = Owner(job.team, job.id)
         opened = worker.db.read(resolve, worker.cipher, owner, list(spec.credential_refs()))
-        assignment = Assignment(job_id=job.id, attempt=job.attempt, spec=spec, secrets=opened)
+        guard = Guard(GUARDED_SHARE * worker.settings.lease_playing, lambda: self._heartbeat.renewed)
+        assignment = Assignment(job.id, job.attempt, spec, opened, guard if self._reruns else None)
         with self._publisher() as publisher:
 
             def emit(event: Any) -> None:
@@ -153,10 +159,11 @@ class Attempt:
             self._progress.set(**values)
             return
         waiting, _ = self._progress.take()
+        renewed = time.monotonic()
         lease = now_plus(self._worker.settings.lease_playing)
         values = waiting | values | {"play_started_at": now_plus(), "lease_until": lease}
         self._worker.db.write(store.write_running, self._fence, **values)
-        self._heartbeat.phase = Phase.PLAYING
+        self._heartbeat.plays(renewed)
 
     def _end_phase(self) -> None:
         seconds = time.monotonic() - self._phase_began
@@ -171,9 +178,11 @@ class Attempt:
                 return Outcome(Status.CANCELED, None, None, None)
             case StopReason.SHUTDOWN if not playing:
                 return HandBack(0, "the worker shut down before the play began")
+            case StopReason.SHUTDOWN if self._reruns:
+                return HandBack(0, "the worker shut down while the play ran; options.on_worker_loss is rerun")
             case StopReason.SHUTDOWN:
                 return Outcome(Status.LOST, None, "worker_shutdown", "the worker was shut down while the play ran")
-            case StopReason.TIMED_OUT:
+            case StopReason.TIMED_OUT | StopReason.IDLE:
                 return Outcome(Status.TIMED_OUT, None, "timed_out", "the play ran longer than options.timeout")
             case StopReason.LEASE_LOST:
                 return None

@@ -13,6 +13,7 @@ from ansible_api.credentials.secrets import Secrets
 from ansible_api.events.types import Event
 from ansible_api.execution.execute import PhaseStarted, execute
 from ansible_api.execution.preparation import Assignment, ExecutionConfig
+from ansible_api.execution.sandbox import Guard
 from ansible_api.execution.verdict import Outcome
 from ansible_api.execution.workspace import MARKER
 from ansible_api.jobs.spec import JobSpec
@@ -50,6 +51,7 @@ class Trial:
 
     config: ExecutionConfig
     secrets: Secrets = field(default_factory=Secrets)
+    guard: Guard | None = None
     # Strays are found by the job's id: no two test runs on this machine may share one.
     job_id: str = field(default_factory=lambda: f"job-{uuid.uuid4().hex}")
     events: list[Event] = field(default_factory=list)
@@ -59,7 +61,7 @@ class Trial:
 
     def run(self, spec: JobSpec) -> Outcome:
         return execute(
-            Assignment(self.job_id, 1, spec, self.secrets),
+            Assignment(self.job_id, 1, spec, self.secrets, self.guard),
             self.config,
             emit=self.events.append,
             report=self._report,

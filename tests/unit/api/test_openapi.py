@@ -31,6 +31,7 @@ def test_every_call_of_the_api_is_there(document: dict[str, Any]) -> None:
     v1 = "/api/v1"
     assert {name for name, _ in operations(document)} == {
         f"post {v1}/jobs", f"get {v1}/jobs", f"get {v1}/jobs/{{job_id}}", f"delete {v1}/jobs/{{job_id}}",
+        f"post {v1}/jobs/{{job_id}}/relaunch",
         f"post {v1}/jobs/{{job_id}}/cancel", f"get {v1}/jobs/{{job_id}}/stream", f"get {v1}/jobs/{{job_id}}/logs",
         f"get {v1}/jobs/{{job_id}}/events", f"get {v1}/jobs/{{job_id}}/hosts", f"get {v1}/jobs/{{job_id}}/deliveries",
         f"post {v1}/credentials", f"get {v1}/credentials", f"delete {v1}/credentials/{{name}}",

@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from tests.waiting import wait_for
@@ -11,8 +13,8 @@ from ansible_api import processes
 VARIABLE = "ANSIBLE_API_TEST_MARK"
 
 
-def guard(command: str, *, grace: float = 5.0, parent: int | None = None) -> subprocess.Popen[bytes]:
-    numbers = [str(parent or os.getpid()), str(grace), "0"]
+def guard(command: str, *, grace: float = 5.0, parent: int | None = None, lease: str = "") -> subprocess.Popen[bytes]:
+    numbers = [str(parent or os.getpid()), str(grace), "0", lease]
     argv = [sys.executable, "-I", "-m", "ansible_api.execution.guardian", *numbers, "/bin/sh", "-c", command]
     mark = f"{os.getpid()}-{id(command)}"
     process = subprocess.Popen(argv, env={**os.environ, VARIABLE: mark})
@@ -30,7 +32,8 @@ def test_ends_with_the_exit_code_of_the_play(command: str, code: int) -> None:
 
 
 def test_a_command_that_cannot_be_started_is_127() -> None:
-    argv = [sys.executable, "-I", "-m", "ansible_api.execution.guardian", str(os.getpid()), "1", "0", "/does/not/exist"]
+    numbers = [str(os.getpid()), "1", "0", ""]
+    argv = [sys.executable, "-I", "-m", "ansible_api.execution.guardian", *numbers, "/does/not/exist"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 127
     assert "/does/not/exist" in done.stderr
@@ -61,3 +64,22 @@ def test_nothing_is_started_when_the_worker_is_gone_already() -> None:
     process = guard("sleep 300", parent=1)
     assert process.wait(timeout=20) == 143
     assert alive(process) == {}
+
+
+def test_a_play_goes_on_for_as_long_as_its_lease_is_renewed_and_no_longer(tmp_path: Path) -> None:
+    lease = tmp_path / "lease"
+    lease.touch()
+    process = guard("sleep 300", lease=f"1.5:{lease}")
+    renewed_until = time.monotonic() + 3
+    while time.monotonic() < renewed_until:
+        os.utime(lease)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+    assert process.wait(timeout=20) == 137
+    assert alive(process) == {}
+    assert time.monotonic() >= renewed_until + 1
+
+
+def test_a_lease_file_that_is_gone_is_not_renewed(tmp_path: Path) -> None:
+    process = guard("sleep 300", lease=f"0.2:{tmp_path / 'lease'}")
+    assert process.wait(timeout=20) == 137
