@@ -60,6 +60,66 @@ def test_a_play_becomes_root_on_two_hosts(
     assert [host["ok"] for host in hosts] == [3, 3]
 
 
+def test_a_password_opens_the_hosts_as_a_key_does(service: Service, ssh_hosts: SshHosts, playbooks: Path) -> None:
+    login = {"password": ssh_hosts.sudo_password, "username": ssh_hosts.user, "known_hosts": ssh_hosts.known_hosts}
+    service.store_credential(name="hosts-password", kind="ssh_password", **login)
+    service.store_credential(name="hosts-wrong", kind="ssh_password", **login | {"password": "canary-wrong-password"})
+    right = service.submit(_job(ssh_hosts, playbooks, "ping.yml", credentials={"ssh": "hosts-password"}))
+    wrong = service.submit(_job(ssh_hosts, playbooks, "ping.yml", credentials={"ssh": "hosts-wrong"}))
+    assert service.wait_for_closed(right)["status"] == "successful", service.log_of(right)
+    assert service.wait_for_closed(wrong)["error"]["code"] == "hosts_unreachable"
+    for job_id in (right, wrong):
+        assert ssh_hosts.sudo_password not in service.log_of(job_id)
+        assert "canary-wrong-password" not in service.log_of(job_id)
+
+
+def test_values_that_come_with_a_job_are_used_and_then_gone(
+    service: Service, ssh_hosts: SshHosts, playbooks: Path, credentials: dict[str, str]
+) -> None:
+    from ansible_api.credentials.model import JobSecret
+    from ansible_api.db import Database
+
+    key = {"kind": "ssh_key", "private_key": ssh_hosts.private_key, "username": ssh_hosts.user}
+    inline = {
+        "ssh": {"type": "inline", "value": key | {"known_hosts": ssh_hosts.known_hosts}},
+        "become_password": {
+            "type": "inline",
+            "value": {"kind": "become_password", "password": ssh_hosts.sudo_password},
+        },
+    }
+    mark = {"mark": "with values of its own"}
+    job_id = service.submit(_job(ssh_hosts, playbooks, "become.yml", credentials=inline, extra_vars=mark))
+    assert service.wait_for_closed(job_id)["status"] == "successful", service.log_of(job_id)
+    assert ssh_hosts.hosts[0].run("cat", "/root/mark") == mark["mark"]
+    db = Database(service.env["DATABASE_URL"])
+    try:
+        assert db.read(lambda session: session.query(JobSecret).filter_by(job_id=job_id).count()) == 0
+    finally:
+        db.close()
+    with service.client as client:
+        again = client.post(f"/api/v1/jobs/{job_id}/relaunch")
+        assert (again.status_code, again.json()["errors"][0]["pointer"]) == (422, "/credentials/ssh")
+        again = client.post(f"/api/v1/jobs/{job_id}/relaunch", json={"credentials": credentials})
+    assert again.status_code == 202, again.text
+    assert service.wait_for_status(again.json()["id"])["status"] == "successful"
+
+
+def test_only_the_hosts_that_failed_are_played_on_again(
+    service: Service, ssh_hosts: SshHosts, playbooks: Path, credentials: dict[str, str]
+) -> None:
+    spec = _job(ssh_hosts, playbooks, "ping.yml", credentials=credentials)
+    spec["inventory"]["hosts"].append("127.0.0.1")
+    spec["inventory"]["host_vars"] = {"127.0.0.1": {"ansible_port": 1}}
+    job_id = service.submit(spec)
+    assert service.wait_for_closed(job_id)["status"] == "failed"
+    with service.client as client:
+        again = client.post(f"/api/v1/jobs/{job_id}/relaunch", json={"hosts": "failed"}).json()
+        assert service.wait_for_closed(again["id"])["relaunch_of"] == job_id
+        [host] = client.get(f"/api/v1/jobs/{again['id']}/hosts").json()["items"]
+    assert (host["host"], host["unreachable"]) == ("127.0.0.1", 1)
+    assert again["source"]["branch"] == service.job(job_id)["source"]["commit"]
+
+
 def test_a_host_whose_key_is_not_known_is_not_trusted(
     service: Service, ssh_hosts: SshHosts, playbooks: Path, credentials: dict[str, str]
 ) -> None:

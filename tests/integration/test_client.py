@@ -269,3 +269,14 @@ def test_the_key_is_never_shown(api: ScriptedApi, command: Any) -> None:
     result = command("jobs")
     assert result.returncode == Exit.REFUSED
     assert KEY not in result.stdout + result.stderr
+
+
+def test_a_relaunch_says_which_hosts_and_which_commit(
+    api: ScriptedApi, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    api.answer("POST /api/v1/jobs/job-1/relaunch", json_answer(QUEUED | {"id": "job-2"}, 202))
+    done = command("relaunch", "job-1", "--failed", "--latest")
+    assert (done.returncode, done.stdout) == (Exit.SUCCESSFUL, "job-2\n"), done.stderr
+    [asked] = api.calls("POST /api/v1/jobs/job-1/relaunch")
+    assert json.loads(asked.body) == {"hosts": "failed", "commit": "latest"}
+    assert {name.lower() for name in asked.headers} >= {"idempotency-key"}

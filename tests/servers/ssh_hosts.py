@@ -21,7 +21,7 @@ SSHD_CONFIG = """\
 HostKey /mnt/keys/host_key
 AuthorizedKeysFile /mnt/keys/authorized_keys
 PidFile none
-PasswordAuthentication no
+PasswordAuthentication yes
 UsePAM no
 PrintMotd no
 MaxStartups 100

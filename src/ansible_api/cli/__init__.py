@@ -23,6 +23,7 @@ COMMANDS = {
     "logs": "logs",
     "jobs": "jobs",
     "cancel": "cancel",
+    "relaunch": "relaunch",
 }
 
 

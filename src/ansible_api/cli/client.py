@@ -59,6 +59,11 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key}
         return _patiently(lambda: self._call("POST", "jobs", wait=wait, json=body, headers=headers))
 
+    def relaunch(self, job_id: str, wish: Json, idempotency_key: str, wait: int = 0) -> Json:
+        """POST a relaunch; safe to repeat as `submit` is."""
+        path, headers = f"jobs/{_segment(job_id)}/relaunch", {"Idempotency-Key": idempotency_key}
+        return _patiently(lambda: self._call("POST", path, wait=wait, json=wish, headers=headers))
+
     def job(self, job_id: str, wait: int = 0) -> Json:
         """The job as it is now, or after at most `wait` seconds when it has not ended."""
         return _patiently(lambda: self._call("GET", f"jobs/{_segment(job_id)}", wait=wait))

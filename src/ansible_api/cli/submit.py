@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -58,8 +59,6 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Send a job."""
-    if watch and wait:
-        raise CommandError("give --watch or --wait, not both")
     options = {"timeout": timeout, "callback_url": callback_url, "tags": split(tags), "skip_tags": split(skip_tags)}
     options |= {"limit": limit, "verbosity": verbose or None, "check_mode": check, "diff_mode": diff, "forks": forks}
     flags = Flags(
@@ -72,12 +71,16 @@ def submit(
     )
     body = build(read_mapping(file, "--file") if file else {}, flags)
     with connect(url, key_file) as client:
-        raise typer.Exit(_send(client, body, idempotency_key or str(uuid.uuid4()), watch, wait, as_json))
+        key = idempotency_key or str(uuid.uuid4())
+        raise typer.Exit(follow(client, lambda seconds: client.submit(body, key, seconds), watch, wait, as_json))
 
 
-def _send(client: Client, body: Json, key: str, watch: bool, wait: int, as_json: bool) -> Exit:
+def follow(client: Client, send: Callable[[int], Json], watch: bool, wait: int, as_json: bool) -> Exit:
+    """Send a job (`send` waits so many seconds for its end), then watch it, wait for it, or print its id."""
+    if watch and wait:
+        raise CommandError("give --watch or --wait, not both")
     deadline = time.monotonic() + wait
-    job = client.submit(body, key, wait=min(wait, LONGEST_WAIT))
+    job = send(min(wait, LONGEST_WAIT))
     if watch:
         if not as_json:
             typer.echo(f"{clean_line(job['id'])} on queue {clean_line(job.get('queue'))}", err=True)
