@@ -8,7 +8,9 @@ from ansible_api.credentials.fields import VariableName, WebUrl
 from ansible_api.jobs.text import HostName, HostPattern, Model, Tag
 from ansible_api.routing import DEFAULT_PRIORITY, HIGHEST_PRIORITY, JOB_QUEUES, Queue
 
-LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$")]
+LabelName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?$", max_length=63)
+]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,255}$")]
 TaskTitle = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*$", max_length=255)]
 VariableValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=32_768)]

@@ -6,7 +6,6 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, StringConstraints
 
 # Text that reaches a command line or a file name: known characters, and never a leading "-".
-GitRef = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./+@#][A-Za-z0-9_./+@#-]*$", max_length=255)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*$", max_length=128)]
 HostPattern = Annotated[
     str,
@@ -57,6 +56,19 @@ def _check_path(path: str) -> str:
     return path
 
 
+def _check_ref(ref: str) -> str:
+    """As `git check-ref-format` has it."""
+    parts = ref.split("/")
+    if ".." in ref or "@{" in ref or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts):
+        raise ValueError("not a name that git allows for a branch or tag")
+    return ref
+
+
+GitRef = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.+@#][A-Za-z0-9_./+@#-]*$", max_length=255),
+    AfterValidator(_check_ref),
+]
 RepoUrl = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_check_repo)]
 RepoPath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_check_path)]
 
