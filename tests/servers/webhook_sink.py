@@ -67,9 +67,9 @@ class WebhookSink:
 
 
 @contextmanager
-def webhook_sink() -> Iterator[WebhookSink]:
-    """A sink on a free port."""
-    sink = WebhookSink()
+def webhook_sink(given: WebhookSink | None = None) -> Iterator[WebhookSink]:
+    """A sink on a free port: a new one, or one that answers in its own way."""
+    sink = given or WebhookSink()
 
     class Handler(_Handler):
         target = sink
