@@ -28,10 +28,21 @@ from pydantic import (
 
 from ansible_api.credentials.model import Kind
 
+
+def check_header(value: SecretStr) -> SecretStr:
+    """ValueError for what cannot be sent in a header, such as the line break at the end of a file."""
+    text = value.get_secret_value()
+    if not text.isascii() or not text.isprintable() or text != text.strip():
+        raise ValueError("a header cannot hold it: leave out line breaks, blanks at its ends and all beyond ASCII")
+    return value
+
+
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.@-]*$", max_length=128)]
 Value = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
+HeaderSecret = Annotated[Value, AfterValidator(check_header)]
 KnownHosts = Annotated[str, StringConstraints(max_length=65_536)]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/@-]+$", max_length=256)]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=256)]
 VaultId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.-]*$", max_length=64)]
 _HTTP_URL = TypeAdapter(AnyHttpUrl)
@@ -170,7 +181,7 @@ class GalaxyTokenFields(Fields):
     """The API token of a Galaxy server or Automation Hub."""
 
     kind: Literal[Kind.GALAXY_TOKEN]
-    token: Value
+    token: HeaderSecret
 
 
 class AwsFields(Fields):
@@ -180,7 +191,7 @@ class AwsFields(Fields):
     access_key_id: Word
     secret_access_key: Value
     session_token: Value | None = None
-    region: Word | None = None
+    region: Region | None = None
     endpoint_url: WebUrl | None = Field(None, description="another API than Amazon's")
 
 
@@ -240,7 +251,7 @@ class HashicorpVaultFields(Fields):
 
     kind: Literal[Kind.HASHICORP_VAULT]
     url: WebUrl
-    token: Value | None = None
+    token: HeaderSecret | None = None
     role_id: Value | None = None
     secret_id: Value | None = None
     approle_mount: Word = "approle"
@@ -272,7 +283,7 @@ class HttpFields(Fields):
     """Named values for the headers of HTTP requests: ${NAME} stands for one."""
 
     kind: Literal[Kind.HTTP]
-    variables: dict[VariableName, Value] = Field(min_length=1, max_length=50)
+    variables: dict[VariableName, HeaderSecret] = Field(min_length=1, max_length=50)
 
 
 class EnvironmentFields(Fields):

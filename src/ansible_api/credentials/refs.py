@@ -1,10 +1,12 @@
 """How a request names credentials: stored ones, places in HashiCorp Vault, or values for this job alone."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from ansible_api.credentials.fields import AnyFields, Part
+from ansible_api.credentials.model import Kind
 
 VAULT_PATH = r"^[A-Za-z0-9_][A-Za-z0-9_.@+ -]*(/[A-Za-z0-9_][A-Za-z0-9_.@+ -]*)+$"
 
@@ -64,3 +66,12 @@ class Credentials(Ref):
     environment: NamedRef | Annotated[list[NamedRef], Field(min_length=1, max_length=20)] | None = Field(
         None, description="credentials whose variables the play gets"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request names at a place (JSON Pointer), and the kinds of credential that fit there."""
+
+    place: str
+    ref: AnyRef
+    fitting: frozenset[Kind]

@@ -60,6 +60,12 @@ def kinds(session: Session, team: str, names: Sequence[str]) -> dict[str, Kind]:
     return {name: Kind(kind) for name, kind in rows}
 
 
+def names_of_kind(session: Session, team: str, kind: Kind) -> Sequence[str]:
+    """The names of a team's credentials of a kind."""
+    of_kind = select(Credential.name).where(Credential.team == team, Credential.kind == kind)
+    return session.scalars(of_kind.order_by(Credential.name)).all()
+
+
 def open_fields(session: Session, cipher: Cipher, team: str, name: str) -> tuple[Kind, dict[str, Any]] | None:
     """Kind and fields of a credential in clear; None when there is none of that name."""
     row = session.get(Credential, (team, name))
