@@ -98,7 +98,7 @@ def test_a_stored_credential_opens_and_lies_sealed(db: Database) -> None:
 
 def test_a_name_is_taken_within_its_team_only(db: Database) -> None:
     store(db)
-    with pytest.raises(Conflict, match="delete it first"):
+    with pytest.raises(Conflict, match="replace it with PUT"):
         store(db, kind="vault_password")
     store(db, team="blue")
     db.write(credentials.remove, "red", "prod")

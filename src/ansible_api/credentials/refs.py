@@ -11,6 +11,7 @@ from ansible_api.credentials.model import Kind
 VAULT_PATH = r"^[A-Za-z0-9_][A-Za-z0-9_.@+ -]*(/[A-Za-z0-9_][A-Za-z0-9_.@+ -]*)+$"
 
 
+VaultPath = Annotated[str, StringConstraints(pattern=VAULT_PATH, max_length=512)]
 CredentialName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
 
 
@@ -24,9 +25,7 @@ class HashicorpVaultRef(Ref):
     """A secret that lies in HashiCorp Vault."""
 
     type: Literal["hashicorp_vault"]
-    vault_path: Annotated[str, StringConstraints(pattern=VAULT_PATH, max_length=512)] = Field(
-        description="mount and path, as `vault kv get` takes them: secret/ansible/prod-ssh"
-    )
+    vault_path: VaultPath = Field(description="mount and path, as `vault kv get` takes them: secret/ansible/prod-ssh")
     vault_key: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
         None, description="which value of the secret; the only one, or the one named like the field, when absent"
     )

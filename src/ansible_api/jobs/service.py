@@ -1,7 +1,6 @@
 """What callers may do with jobs: submit, look and cancel."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -28,20 +27,16 @@ class Submission:
     key_id: str
     allowed_queues: tuple[str, ...] | None
     spec: JobSpec
-    body_sha256: str
+    body_digests: tuple[str, ...]  # of `Cipher.digests`: a body may hold secret values
     idempotency_key: str | None = None
     trace_parent: str | None = None
     relaunch_of: str | None = None
 
 
-def body_digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
 def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> None:
     """Refuse what this installation does not run; needs no database."""
     errors = [
-        *_repo_errors(spec, settings),
+        *repo_errors(((f"{pointer}/repo", location.repo) for pointer, location in spec.git_locations()), settings),
         *_url_errors(spec, settings),
         *secrets.inline_errors(spec, Policy.of(settings)),
         *_option_errors(spec, settings, allowed_queues),
@@ -64,7 +59,7 @@ def submit(session: Session, cipher: Cipher, submission: Submission, settings: S
             IdempotencyKey(
                 team=submission.team,
                 key=submission.idempotency_key,
-                body_sha256=submission.body_sha256,
+                body_sha256=submission.body_digests[0],
                 job_id=job.id,
             )
         )
@@ -98,7 +93,7 @@ def _known(session: Session, submission: Submission) -> Job | None:
     known = store.by_idempotency_key(session, submission.team, submission.idempotency_key)
     if known is None:
         return None
-    if known.body_sha256 != submission.body_sha256:
+    if known.body_sha256 not in submission.body_digests:
         raise IdempotencyMismatch
     return store.get_of_team(session, submission.team, known.job_id)
 
@@ -121,13 +116,14 @@ def _insert(session: Session, submission: Submission, settings: Settings) -> Job
     )
 
 
-def _repo_errors(spec: JobSpec, settings: Settings) -> list[FieldError]:
+def repo_errors(repos: Iterable[tuple[str, str]], settings: Settings) -> list[FieldError]:
+    """What is wrong with repositories at these pointers, by the installation's rules."""
     errors = []
-    for pointer, location in spec.git_locations():
-        scheme = repo_scheme(location.repo)
+    for pointer, repo in repos:
+        scheme = repo_scheme(repo)
         allowed = sorted(settings.repo_schemes | ({"file"} if settings.allow_local_repos else set()))
         if scheme not in allowed:
-            errors.append(FieldError(f"{pointer}/repo", f"{scheme} is not allowed here: use {', '.join(allowed)}"))
+            errors.append(FieldError(pointer, f"{scheme} is not allowed here: use {', '.join(allowed)}"))
     return errors
 
 
