@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from ansible_api.api.pointers import pointer
-from ansible_api.credentials.fields import Part, WebUrl
+from ansible_api.credentials.fields import Part
 from ansible_api.credentials.headers import HeaderName, HeaderValue, UnknownVariable, filled
 from ansible_api.credentials.model import Kind
 from ansible_api.credentials.probe_clouds import identity
@@ -19,6 +19,7 @@ from ansible_api.credentials.probes import Question, Reach, Verdict, ask
 from ansible_api.credentials.refs import VaultPath
 from ansible_api.credentials.resolve import opened
 from ansible_api.credentials.secrets import GitLogin, SshKey, Variables
+from ansible_api.credentials.text import WebUrl
 from ansible_api.credentials.vault import Vault
 from ansible_api.egress import Deadline, EgressDenied, EgressFailed, Policy, check_url, checked_addresses
 from ansible_api.errors import FieldError, InvalidRequest, JobError

@@ -8,7 +8,7 @@ from pydantic import SecretStr, StringConstraints
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=8192)]
-_NAME = re.compile(r"\$\{([^}]*)\}")
+HEADER_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class UnknownVariable(ValueError):
@@ -16,7 +16,7 @@ class UnknownVariable(ValueError):
 
     def __init__(self, header: str, name: str, known: Mapping[str, SecretStr]) -> None:
         self.header = header
-        self.detail = f"the credential has no variable {name[:128]!r}, only {', '.join(sorted(known)) or 'none'}"
+        self.detail = f"the credential has no variable {name[:128]}, only {', '.join(sorted(known)) or 'none'}"
         super().__init__(self.detail)
 
 
@@ -29,6 +29,6 @@ def filled(headers: Mapping[str, str], variables: Mapping[str, SecretStr]) -> di
         return variables[name].get_secret_value()
 
     return {
-        header: _NAME.sub(lambda found, header=header: value(header, found[1]), text)  # type: ignore[misc]
+        header: HEADER_VARIABLE.sub(lambda found, header=header: value(header, found[1]), text)  # type: ignore[misc]
         for header, text in headers.items()
     }

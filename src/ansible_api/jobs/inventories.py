@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ansible_api.credentials.fields import WebUrl
 from ansible_api.credentials.headers import HeaderName, HeaderValue
 from ansible_api.credentials.refs import NamedRef
+from ansible_api.credentials.text import WebUrl
 from ansible_api.jobs.sources import GitLocation
 from ansible_api.jobs.text import GroupName, HostName, Model, PluginName, RepoPath, Variables
 
