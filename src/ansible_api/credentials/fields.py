@@ -1,6 +1,7 @@
 """The fields of each kind of credential: what a stored credential holds, and what a request may carry for one job."""
 
 import json
+import ssl
 from typing import Annotated, Any, Literal, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -214,7 +215,8 @@ class HashicorpVaultFields(Fields):
         if self.ca_certificate is not None:
             try:
                 load_pem_x509_certificates(self.ca_certificate.encode())
-            except ValueError:
+                ssl.create_default_context(cadata=self.ca_certificate)  # OpenSSL may still not like them
+            except (ValueError, ssl.SSLError):
                 raise ValueError("ca_certificate: give one or several certificates as PEM text") from None
         return self
 
