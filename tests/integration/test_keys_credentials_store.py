@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.credentials.model import Credential, Kind
-from ansible_api.credentials.resolve import Owner, resolve
+from ansible_api.credentials.refs import Wanted
+from ansible_api.credentials.resolve import Owner, load
 from ansible_api.credentials.schemas import NewCredential
 from ansible_api.credentials.secrets import GitLogin
 from ansible_api.db import Database
+from ansible_api.egress import Policy
 from ansible_api.errors import Conflict, JobError, NotFound, StartupError, Unauthenticated
 from ansible_api.keys import store as keys
 from ansible_api.keys.model import ApiKey, Role
@@ -96,7 +98,7 @@ def test_a_stored_credential_opens_and_lies_sealed(db: Database) -> None:
 
 def test_a_name_is_taken_within_its_team_only(db: Database) -> None:
     store(db)
-    with pytest.raises(Conflict, match="delete it first"):
+    with pytest.raises(Conflict, match="replace it with PUT"):
         store(db, kind="vault_password")
     store(db, team="blue")
     db.write(credentials.remove, "red", "prod")
@@ -155,14 +157,18 @@ def test_names_become_secrets_for_the_job(db: Database) -> None:
     store(db)
     request = {"name": "token", "kind": "git", "token": "canary-token", "username": "robot"}
     db.write(credentials.create, CIPHER, "red", NewCredential.model_validate_json(json.dumps(request)))
-    refs = [("/credentials/become_password", "prod"), ("/source/git_credential", "token")]
-    secrets = db.read(resolve, CIPHER, Owner("red", "job-1"), refs)
+    refs = [
+        Wanted("/credentials/become_password", "prod", frozenset({Kind.BECOME_PASSWORD})),
+        Wanted("/source/git_credential", "token", frozenset({Kind.GIT, Kind.SSH_KEY})),
+    ]
+    loaded = db.read(load, CIPHER, Owner("red", "job-1"), refs)
+    secrets = loaded.open(Policy(), 1)
     assert secrets.git("/source") == GitLogin("robot", SecretStr("canary-token"))
     assert sorted(secrets.values()) == sorted([PASSWORD, "canary-token"])
-    assert "canary" not in repr(secrets)
+    assert "canary" not in repr(secrets) + repr(loaded)
 
 
 def test_a_credential_deleted_since_the_job_was_accepted_ends_it_with_advice(db: Database) -> None:
     with pytest.raises(JobError, match="create it and submit again") as caught:
-        db.read(resolve, CIPHER, Owner("red", "job-1"), [("/credentials/ssh", "gone")])
+        db.read(load, CIPHER, Owner("red", "job-1"), [Wanted("/credentials/ssh", "gone", frozenset({Kind.SSH_KEY}))])
     assert caught.value.job_code == "credential_not_found"

@@ -69,4 +69,5 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
         queue=queue,
         publisher=Publisher(queue, timeout=settings.broker_timeout),
         probes=anyio.CapacityLimiter(1),
+        trials=anyio.CapacityLimiter(4),
     )

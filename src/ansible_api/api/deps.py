@@ -34,6 +34,7 @@ class Parts:
     queue: CeleryQueue
     publisher: Publisher
     probes: anyio.CapacityLimiter  # threads that ask the broker whether it is there
+    trials: anyio.CapacityLimiter  # threads that try credentials out
 
 
 async def _parts(request: Request) -> Parts:

@@ -209,6 +209,17 @@ CREDENTIALS |= {
     )
 }
 
+CREDENTIAL_TESTS: Mapping[str, Any] = {
+    "no_more": {"summary": "Where the credential itself says whom to ask", "value": {}},
+    "git": {"summary": "On a repository", "value": {"repo": REPO}},
+    "vault": {"summary": "On a secret of Vault", "value": {"vault_path": "secret/ansible/prod-ssh"}},
+    "galaxy": {"summary": "On a Galaxy server", "value": {"galaxy_server": PRIVATE_ROLE["galaxy_server"]}},
+    "http": {
+        "summary": "On an HTTP server",
+        "value": {"url": URL_INVENTORY["url"], "headers": URL_INVENTORY["headers"]},
+    },
+}
+
 KEYS: Mapping[str, Any] = {
     "ci": {
         "summary": "A key for a pipeline",

@@ -71,7 +71,7 @@ async def submit(
         key_id=caller.key_id,
         allowed_queues=caller.queues,
         spec=spec,
-        body_sha256=jobs.body_digest(raw),
+        body_digests=service.cipher.digests(raw),
         idempotency_key=idempotency_key,
         trace_parent=request.state.trace_parent,
     )
@@ -107,7 +107,7 @@ async def relaunch(
         key_id=caller.key_id,
         allowed_queues=caller.queues,
         spec=spec,
-        body_sha256=jobs.body_digest(job_id.encode() + raw),
+        body_digests=service.cipher.digests(job_id.encode() + raw),
         idempotency_key=idempotency_key,
         trace_parent=request.state.trace_parent,
         relaunch_of=job_id,

@@ -10,15 +10,16 @@ from pydantic.json_schema import models_json_schema
 
 from ansible_api import __version__, errors
 from ansible_api.api import PREFIX
+from ansible_api.api.credential_tests import CredentialTest
 from ansible_api.api.errors import MEDIA_TYPE, Problem
 from ansible_api.api.examples import JOB_QUEUED
-from ansible_api.credentials.schemas import NewCredential
+from ansible_api.credentials.schemas import CredentialReplacement, NewCredential
 from ansible_api.jobs.relaunch import Relaunch
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.keys.schemas import NewApiKey
 
 REF = "#/components/schemas/{model}"
-BODIES = (JobSpec, Relaunch, NewCredential, NewApiKey)
+BODIES = (JobSpec, Relaunch, NewCredential, CredentialReplacement, CredentialTest, NewApiKey)
 PROBLEMS: Mapping[int, tuple[type[errors.AnsibleApiError], ...]] = {
     400: (errors.MalformedBody,),
     401: (errors.Unauthenticated,),

@@ -5,6 +5,7 @@ The associated data names team, id and field, so that a sealed value moved to an
 
 import base64
 import binascii
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Cipher:
 
     def __init__(self, master_keys: Mapping[int, bytes]) -> None:
         self._keys = {version: AESGCM(key) for version, key in master_keys.items()}
+        # A key of its own for each use.
+        self._digest_keys = {version: hmac.digest(key, b"digest", "sha256") for version, key in master_keys.items()}
         self.newest = max(master_keys)
 
     def __repr__(self) -> str:
@@ -65,9 +68,8 @@ class Cipher:
 
     def open(self, sealed: Sealed, context: tuple[str, ...]) -> bytes:
         """The plaintext; StartupError when the master key is missing or wrong."""
-        master = self._keys.get(sealed.key_version)
-        if master is None:
-            raise StartupError(f"ANSIBLE_API_MASTER_KEY lacks version {sealed.key_version}, which stored secrets need")
+        self.check_version(sealed.key_version)
+        master = self._keys[sealed.key_version]
         bound = _associated(context)
         try:
             return _decrypt(AESGCM(_decrypt(master, sealed.wrapped_key, bound)), sealed.ciphertext, bound)
@@ -75,6 +77,19 @@ class Cipher:
             raise StartupError(
                 f"ANSIBLE_API_MASTER_KEY version {sealed.key_version} is not the key that sealed the stored secrets"
             ) from None
+
+    def check_version(self, version: int) -> None:
+        """StartupError when there is no master key of that version."""
+        if version not in self._keys:
+            raise StartupError(f"ANSIBLE_API_MASTER_KEY lacks version {version}, which stored secrets need")
+
+    def digests(self, data: bytes) -> tuple[str, ...]:
+        """What tells data from other data without telling what it is, in hex: by the newest master key, then others.
+
+        A plain hash would do so only for data that nobody can guess.
+        """
+        versions = sorted(self._digest_keys, reverse=True)
+        return tuple(hmac.digest(self._digest_keys[version], data, "sha256").hex() for version in versions)
 
 
 def _associated(context: tuple[str, ...]) -> bytes:

@@ -1,6 +1,7 @@
 """The fields of each kind of credential: what a stored credential holds, and what a request may carry for one job."""
 
 import json
+import ssl
 from typing import Annotated, Any, Literal, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,70 +13,21 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 from cryptography.x509 import load_pem_x509_certificates
-from pydantic import (
-    AfterValidator,
-    AnyHttpUrl,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from ansible_api.credentials.model import Kind
-
-Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.@-]*$", max_length=128)]
-Value = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
-KnownHosts = Annotated[str, StringConstraints(max_length=65_536)]
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/@-]+$", max_length=256)]
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=256)]
-VaultId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.-]*$", max_length=64)]
-_HTTP_URL = TypeAdapter(AnyHttpUrl)
-
-
-def _check_url(url: str) -> str:
-    try:
-        _HTTP_URL.validate_python(url)
-    except ValidationError:
-        raise ValueError("give an http:// or https:// URL") from None
-    return url
-
-
-WebUrl = Annotated[
-    str,
-    StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=2048),
-    AfterValidator(_check_url),
-    WithJsonSchema({"type": "string", "format": "uri", "maxLength": 2048}),
-]
-
-# Ours, the sandbox's, and those that make the dynamic linker or Python run other code than Ansible's.
-RESERVED_PREFIXES = ("ANSIBLE_API_", "AWX_", "LD_", "PYTHON")
-RESERVED_NAMES = frozenset(
-    {"HOME", "PATH", "TMPDIR"}
-    | {
-        f"ANSIBLE_{name}"
-        for name in (
-            *("CONFIG", "LOG_PATH", "LOCAL_TEMP", "STDOUT_CALLBACK", "RETRY_FILES_ENABLED", "RETRY_FILES_SAVE_PATH"),
-            *("SSH_CONTROL_PATH", "SSH_CONTROL_PATH_DIR", "INVENTORY_ENABLED", "COLLECTIONS_PATH", "ROLES_PATH"),
-        )
-    }
+from ansible_api.credentials.text import (
+    HeaderSecret,
+    KnownHosts,
+    Region,
+    Text,
+    Username,
+    Value,
+    VariableName,
+    VaultId,
+    WebUrl,
+    Word,
 )
-
-
-def check_variable(name: str) -> str:
-    """ValueError for the names of environment variables that callers may not set."""
-    if name.startswith(RESERVED_PREFIXES) or name in RESERVED_NAMES:
-        raise ValueError(f"{name} is the service's own: use another name")
-    return name
-
-
-VariableName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128), AfterValidator(check_variable)
-]
 
 
 class Part(BaseModel):
@@ -170,7 +122,7 @@ class GalaxyTokenFields(Fields):
     """The API token of a Galaxy server or Automation Hub."""
 
     kind: Literal[Kind.GALAXY_TOKEN]
-    token: Value
+    token: HeaderSecret
 
 
 class AwsFields(Fields):
@@ -180,7 +132,7 @@ class AwsFields(Fields):
     access_key_id: Word
     secret_access_key: Value
     session_token: Value | None = None
-    region: Word | None = None
+    region: Region | None = None
     endpoint_url: WebUrl | None = Field(None, description="another API than Amazon's")
 
 
@@ -240,7 +192,7 @@ class HashicorpVaultFields(Fields):
 
     kind: Literal[Kind.HASHICORP_VAULT]
     url: WebUrl
-    token: Value | None = None
+    token: HeaderSecret | None = None
     role_id: Value | None = None
     secret_id: Value | None = None
     approle_mount: Word = "approle"
@@ -263,7 +215,8 @@ class HashicorpVaultFields(Fields):
         if self.ca_certificate is not None:
             try:
                 load_pem_x509_certificates(self.ca_certificate.encode())
-            except ValueError:
+                ssl.create_default_context(cadata=self.ca_certificate)  # OpenSSL may still not like them
+            except (ValueError, ssl.SSLError):
                 raise ValueError("ca_certificate: give one or several certificates as PEM text") from None
         return self
 
@@ -272,7 +225,7 @@ class HttpFields(Fields):
     """Named values for the headers of HTTP requests: ${NAME} stands for one."""
 
     kind: Literal[Kind.HTTP]
-    variables: dict[VariableName, Value] = Field(min_length=1, max_length=50)
+    variables: dict[VariableName, HeaderSecret] = Field(min_length=1, max_length=50)
 
 
 class EnvironmentFields(Fields):

@@ -1,14 +1,17 @@
 """How a request names credentials: stored ones, places in HashiCorp Vault, or values for this job alone."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from ansible_api.credentials.fields import AnyFields, Part
+from ansible_api.credentials.model import Kind
 
 VAULT_PATH = r"^[A-Za-z0-9_][A-Za-z0-9_.@+ -]*(/[A-Za-z0-9_][A-Za-z0-9_.@+ -]*)+$"
 
 
+VaultPath = Annotated[str, StringConstraints(pattern=VAULT_PATH, max_length=512)]
 CredentialName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
 
 
@@ -22,9 +25,7 @@ class HashicorpVaultRef(Ref):
     """A secret that lies in HashiCorp Vault."""
 
     type: Literal["hashicorp_vault"]
-    vault_path: Annotated[str, StringConstraints(pattern=VAULT_PATH, max_length=512)] = Field(
-        description="mount and path, as `vault kv get` takes them: secret/ansible/prod-ssh"
-    )
+    vault_path: VaultPath = Field(description="mount and path, as `vault kv get` takes them: secret/ansible/prod-ssh")
     vault_key: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
         None, description="which value of the secret; the only one, or the one named like the field, when absent"
     )
@@ -64,3 +65,12 @@ class Credentials(Ref):
     environment: NamedRef | Annotated[list[NamedRef], Field(min_length=1, max_length=20)] | None = Field(
         None, description="credentials whose variables the play gets"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request names at a place (JSON Pointer), and the kinds of credential that fit there."""
+
+    place: str
+    ref: AnyRef
+    fitting: frozenset[Kind]

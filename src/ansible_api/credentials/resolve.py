@@ -1,7 +1,8 @@
 """From what a request names to secrets in memory, in the worker, just before use."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
@@ -11,8 +12,11 @@ from ansible_api.credentials import store
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.credentials.fields import WithKey, is_secret
 from ansible_api.credentials.model import Kind
-from ansible_api.credentials.refs import AnyRef, HashicorpVaultRef, InlineCredential
+from ansible_api.credentials.refs import HashicorpVaultRef, InlineCredential, Wanted
 from ansible_api.credentials.secrets import GitLogin, Opened, Password, Secrets, SshKey, SshPassword, Token, Variables
+from ansible_api.credentials.vault import Vault
+from ansible_api.credentials.vault_values import fields_of
+from ansible_api.egress import Policy
 from ansible_api.errors import JobError
 
 # Environment variable → field, as the providers' own tools and Ansible's collections read them.
@@ -54,34 +58,100 @@ class Owner:
     job_id: str
 
 
-def resolve(session: Session, cipher: Cipher, owner: Owner, refs: Iterable[tuple[str, AnyRef]]) -> Secrets:
-    """Open what stands at each place (JSON Pointer) of a request.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A credential as its row, or the job's, holds it."""
 
-    JobError credential_not_found: one was deleted meanwhile.
+    kind: Kind
+    fields: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InVault:
+    """A secret still to be read, through the credential of that name."""
+
+    ref: HashicorpVaultRef
+    entrance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that the database says of a job's secrets: needs no session any more."""
+
+    found: Mapping[str, Stored | InVault]
+    entrances: Mapping[str, Mapping[str, Any]] = field(repr=False)  # by name, the fields of hashicorp_vault
+
+    def open(self, policy: Policy, timeout: float) -> Secrets:
+        """Read what lies in Vault, `timeout` seconds for each secret; the errors are those of `Vault`, `fields_of`."""
+        at: dict[str, Opened] = {}
+        more: list[SecretStr] = []
+        with ExitStack() as stack:
+            vaults = {
+                name: stack.enter_context(Vault(fields, policy, timeout)) for name, fields in self.entrances.items()
+            }
+            for place, found in self.found.items():
+                kind, fields = _contents(place, found, vaults)
+                at[place] = opened(kind, fields)
+                if "passphrase" in fields:
+                    more.append(SecretStr(fields["passphrase"]))
+            more += [secret for vault in vaults.values() for secret in vault.secrets()]
+        return Secrets(at, tuple(more))
+
+
+def load(session: Session, cipher: Cipher, owner: Owner, wanted: Iterable[Wanted]) -> Loaded:
+    """Open the rows of what a request names.
+
+    JobError credential_not_found or credential_misfit: one was deleted or replaced since the job was accepted.
     """
-    at: dict[str, Opened] = {}
-    more: list[SecretStr] = []
-    for place, ref in refs:
-        kind, fields = _fields(session, cipher, owner, place, ref)
-        at[place] = opened(kind, fields)
-        if "passphrase" in fields:
-            more.append(SecretStr(fields["passphrase"]))
-    return Secrets(at, tuple(more))
+    found: dict[str, Stored | InVault] = {}
+    entrances: dict[str, Mapping[str, Any]] = {}
+    for one in wanted:
+        if isinstance(one.ref, HashicorpVaultRef):
+            name = one.ref.vault_credential or _only_vault(session, owner.team)
+            entrances[name] = _stored(session, cipher, owner.team, name, frozenset({Kind.HASHICORP_VAULT})).fields
+            found[one.place] = InVault(one.ref, name)
+        elif isinstance(one.ref, InlineCredential):
+            found[one.place] = _of_job(session, cipher, owner, one.place)
+        else:
+            found[one.place] = _stored(session, cipher, owner.team, one.ref, one.fitting)
+    return Loaded(found, entrances)
 
 
-def _fields(session: Session, cipher: Cipher, owner: Owner, place: str, ref: AnyRef) -> tuple[Kind, Mapping[str, Any]]:
-    match ref:
-        case InlineCredential():
-            found = store.open_for_job(session, cipher, owner.team, owner.job_id, place)
-            what = f"the value that came with the job at {place}"
-        case HashicorpVaultRef():
-            raise AssertionError("not built yet")
-        case name:
-            found = store.open_fields(session, cipher, owner.team, name)
-            what = f"the credential {name!r}"
+def _only_vault(session: Session, team: str) -> str:
+    names = store.names_of_kind(session, team, Kind.HASHICORP_VAULT)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        detail = "the team's credential of kind hashicorp_vault was deleted: create it and submit again"
+        raise JobError("credential_not_found", detail)
+    detail = "the team has several credentials of kind hashicorp_vault now: name one in vault_credential"
+    raise JobError("credential_not_found", detail)
+
+
+def _of_job(session: Session, cipher: Cipher, owner: Owner, place: str) -> Stored:
+    found = store.open_for_job(session, cipher, owner.team, owner.job_id, place)
     if found is None:
-        raise JobError("credential_not_found", f"{what} was deleted: create it and submit again")
-    return found
+        detail = f"the value that came with the job at {place} is no longer there: submit again"
+        raise JobError("credential_not_found", detail)
+    return Stored(*found)
+
+
+def _stored(session: Session, cipher: Cipher, team: str, name: str, fitting: frozenset[Kind]) -> Stored:
+    found = store.open_fields(session, cipher, team, name)
+    if found is None:
+        raise JobError("credential_not_found", f"the credential {name!r} was deleted: create it and submit again")
+    if found[0] not in fitting:
+        detail = f"the credential {name!r} is of kind {found[0]} now; needed: {' or '.join(sorted(fitting))}"
+        raise JobError("credential_misfit", detail)
+    return Stored(*found)
+
+
+def _contents(place: str, found: Stored | InVault, vaults: Mapping[str, Vault]) -> tuple[Kind, Mapping[str, Any]]:
+    match found:
+        case Stored(kind, fields):
+            return kind, fields
+        case InVault(ref, entrance):
+            return fields_of(place, ref.vault_path, ref.vault_key, vaults[entrance].read(ref.vault_path))
 
 
 def opened(kind: Kind, fields: Mapping[str, Any]) -> Opened:

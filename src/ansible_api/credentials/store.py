@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials.cipher import Cipher, Sealed
@@ -18,25 +19,53 @@ from ansible_api.errors import Conflict, NotFound
 def create(session: Session, cipher: Cipher, team: str, request: NewCredential) -> Credential:
     """Store a new credential; Conflict when the name is taken."""
     new = request.root
-    if session.get(Credential, (team, new.name)) is not None:
-        raise Conflict(f"there is a credential {new.name!r}: delete it first, or choose another name")
+    row = _insert(session, cipher, team, new.name, new)
+    if row is None:
+        raise Conflict(f"there is a credential {new.name!r}: replace it with PUT, or choose another name")
+    return row
+
+
+def replace(session: Session, cipher: Cipher, team: str, name: str, fields: Fields) -> tuple[Credential, bool]:
+    """Store a credential in the place of the one of that name; True when there was none."""
+    if (row := _insert(session, cipher, team, name, fields)) is not None:
+        return row, True
+    row = session.get(Credential, (team, name), with_for_update=True)
+    if row is None:
+        raise Conflict(f"the credential {name!r} was removed at this moment: send the request again")
+    sealed = _seal(cipher, team, row.id, fields)
+    row.kind, row.updated_at = fields.kind, now_plus()
+    row.sealed, row.wrapped_key, row.key_version = sealed.ciphertext, sealed.wrapped_key, sealed.key_version
+    session.flush()
+    session.refresh(row)
+    return row, False
+
+
+def _insert(session: Session, cipher: Cipher, team: str, name: str, fields: Fields) -> Credential | None:
+    """The new row; None when the name is taken, also by one who asks at the same time."""
     credential_id = new_id("cred")
-    sealed = cipher.seal(json.dumps(revealed(new)).encode(), _context(team, credential_id))
+    sealed = _seal(cipher, team, credential_id, fields)
     row = Credential(
         team=team,
-        name=new.name,
+        name=name,
         id=credential_id,
-        kind=new.kind,
+        kind=fields.kind,
         sealed=sealed.ciphertext,
         wrapped_key=sealed.wrapped_key,
         key_version=sealed.key_version,
         created_at=now_plus(),
         updated_at=now_plus(),
     )
-    session.add(row)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return None
     session.refresh(row)
     return row
+
+
+def _seal(cipher: Cipher, team: str, credential_id: str, fields: Fields) -> Sealed:
+    return cipher.seal(json.dumps(revealed(fields)).encode(), _context(team, credential_id))
 
 
 def list_credentials(session: Session, team: str) -> Sequence[Credential]:
@@ -58,6 +87,12 @@ def kinds(session: Session, team: str, names: Sequence[str]) -> dict[str, Kind]:
         select(Credential.name, Credential.kind).where(Credential.team == team, Credential.name.in_(names))
     )
     return {name: Kind(kind) for name, kind in rows}
+
+
+def names_of_kind(session: Session, team: str, kind: Kind) -> Sequence[str]:
+    """The names of a team's credentials of a kind."""
+    of_kind = select(Credential.name).where(Credential.team == team, Credential.kind == kind)
+    return session.scalars(of_kind.order_by(Credential.name)).all()
 
 
 def open_fields(session: Session, cipher: Cipher, team: str, name: str) -> tuple[Kind, dict[str, Any]] | None:
@@ -101,6 +136,8 @@ def wipe_of_job(session: Session, job_id: str) -> None:
 
 def check_master_key(session: Session, cipher: Cipher) -> None:
     """Open one credential of every key version; StartupError when the master key does not fit."""
+    for version in session.scalars(select(JobSecret.key_version).distinct()):
+        cipher.check_version(version)
     for version in session.scalars(select(Credential.key_version).distinct()):
         row = session.scalars(select(Credential).where(Credential.key_version == version).limit(1)).one()
         cipher.open(_sealed(row), _context(row.team, row.id))

@@ -3,7 +3,7 @@
 from ansible_api.egress.connect import Deadline, Resolver, checked_addresses
 from ansible_api.egress.errors import EgressDenied, EgressFailed
 from ansible_api.egress.policy import Policy, check_url
-from ansible_api.egress.request import Answer, get, post
+from ansible_api.egress.request import Answer, exchange, get, post
 
 __all__ = [
     "Answer",
@@ -14,6 +14,7 @@ __all__ = [
     "Resolver",
     "check_url",
     "checked_addresses",
+    "exchange",
     "get",
     "post",
 ]

@@ -27,6 +27,33 @@ class Answer:
     duration: float
 
 
+def exchange(
+    method: str,
+    url: str,
+    content: bytes | None,
+    headers: Mapping[str, str],
+    timeout: float,
+    policy: Policy,
+    *,
+    limit: int,
+    cut: bool = False,
+    resolver: Resolver = system_resolver,
+    ssl_context: ssl.SSLContext | None = None,
+) -> Answer:
+    """The answer, whatever its status; EgressDenied or EgressFailed when there is none.
+
+    A body larger than `limit` bytes is EgressFailed, or is cut off there when `cut` is set. `timeout` is seconds, for
+    the whole exchange.
+    """
+    began = time.monotonic()
+    backend = CheckedBackend(policy, Deadline(timeout), resolver)
+    with _response(method, check_url(url, policy), content, headers, backend, ssl_context) as response:
+        answered = httpx.Headers(response.headers)
+        # With `cut` it is the status that counts: a body that comes too slowly or breaks off does not unsay it.
+        body = _excerpt(response, limit) if cut else _whole(response, answered, limit)
+        return Answer(response.status, answered, body, time.monotonic() - began)
+
+
 def post(
     url: str,
     content: bytes,
@@ -37,13 +64,19 @@ def post(
     resolver: Resolver = system_resolver,
     ssl_context: ssl.SSLContext | None = None,
 ) -> Answer:
-    """The answer, whatever its status, with the first 1 kB of its body; EgressDenied or EgressFailed otherwise."""
-    began = time.monotonic()
-    backend = CheckedBackend(policy, Deadline(timeout), resolver)
-    with _response("POST", check_url(url, policy), content, headers, backend, ssl_context) as response:
-        # The status has been said: a body that comes too slowly or breaks off does not unsay it.
-        body = _excerpt(response)
-        return Answer(response.status, httpx.Headers(response.headers), body, time.monotonic() - began)
+    """As `exchange`, with the first 1 kB of the answer's body."""
+    return exchange(
+        "POST",
+        url,
+        content,
+        headers,
+        timeout,
+        policy,
+        limit=EXCERPT,
+        cut=True,
+        resolver=resolver,
+        ssl_context=ssl_context,
+    )
 
 
 def get(
@@ -56,15 +89,8 @@ def get(
     resolver: Resolver = system_resolver,
     ssl_context: ssl.SSLContext | None = None,
 ) -> Answer:
-    """The answer, whatever its status, with all of its body; EgressFailed when that is larger than `limit` bytes."""
-    began = time.monotonic()
-    backend = CheckedBackend(policy, Deadline(timeout), resolver)
-    with _response("GET", check_url(url, policy), None, headers, backend, ssl_context) as response:
-        answered = httpx.Headers(response.headers)
-        if answered.get("Content-Encoding", "identity") != "identity":
-            raise EgressFailed("the answer is compressed, though that was not asked for")
-        body = _whole(response, limit)
-        return Answer(response.status, answered, body, time.monotonic() - began)
+    """As `exchange`, with all of the answer's body."""
+    return exchange("GET", url, None, headers, timeout, policy, limit=limit, resolver=resolver, ssl_context=ssl_context)
 
 
 @contextmanager
@@ -83,8 +109,11 @@ def _response(
         try:
             with pool.stream(method, target, headers=_headers(url, headers), content=content) as response:
                 yield response
-        except httpcore.LocalProtocolError as error:
-            raise EgressDenied(f"not a request that can be sent: {error}") from error
+        except (httpcore.LocalProtocolError, UnicodeEncodeError):
+            # The error quotes the header, and headers carry secrets.
+            raise EgressDenied(
+                "not a request that can be sent: a header has a line break or a character beyond ASCII"
+            ) from None
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
             raise EgressFailed(f"{url.host} broke off: {error}") from error
 
@@ -98,17 +127,19 @@ def _headers(url: httpx.URL, headers: Mapping[str, str]) -> list[tuple[bytes, by
     return [(b"Host", url.netloc), *sent.raw]
 
 
-def _excerpt(response: httpcore.Response) -> bytes:
+def _excerpt(response: httpcore.Response, limit: int) -> bytes:
     body = b""
     with suppress(EgressFailed, httpcore.NetworkError, httpcore.RemoteProtocolError):
         for block in response.iter_stream():
             body += block
-            if len(body) >= EXCERPT:
+            if len(body) >= limit:
                 break
-    return body[:EXCERPT]
+    return body[:limit]
 
 
-def _whole(response: httpcore.Response, limit: int) -> bytes:
+def _whole(response: httpcore.Response, answered: httpx.Headers, limit: int) -> bytes:
+    if answered.get("Content-Encoding", "identity") != "identity":
+        raise EgressFailed("the answer is compressed, though that was not asked for")
     body = bytearray()
     for block in response.iter_stream():
         body += block

@@ -66,6 +66,23 @@ def checkout(
         return _Job(Entry(cache, digest(repo, who)), git, destination, patience).checkout()
 
 
+def ls_remote(
+    repo: str,
+    login: SshKey | GitLogin | None,
+    *,
+    cache: Path,
+    secrets_dir: Path,
+    limits: GitLimits,
+    keep_going: Callable[[], bool],
+) -> str:
+    """The commit of the default branch, for which only the refs are read; the errors are those of `checkout`."""
+    check_login(repo, login)
+    patience = Patience(limits.timeout, keep_going)
+    known_hosts = cache / "known_hosts" / identity(login)
+    with ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options:
+        return _Git(repo, None, login, options, limits, secrets_dir, patience).resolve().commit
+
+
 @dataclass(frozen=True, slots=True)
 class _Git:
     """Asks the git subprocess about one ref of one repository."""

@@ -2,15 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from ansible_api.credentials.fields import WebUrl
+from ansible_api.credentials.headers import HeaderName, HeaderValue
 from ansible_api.credentials.refs import NamedRef
+from ansible_api.credentials.text import WebUrl
 from ansible_api.jobs.sources import GitLocation
 from ansible_api.jobs.text import GroupName, HostName, Model, PluginName, RepoPath, Variables
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=8192)]
 CacheTtl = Annotated[
     int | None,
     Field(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from ansible_api.credentials.fields import VariableName, WebUrl
+from ansible_api.credentials.text import VariableName, WebUrl
 from ansible_api.jobs.text import HostName, HostPattern, Model, Tag
 from ansible_api.routing import DEFAULT_PRIORITY, HIGHEST_PRIORITY, JOB_QUEUES, Queue
 

@@ -1,19 +1,15 @@
 """What callers may do with jobs: submit, look and cancel."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
-from ansible_api.credentials.model import Kind
-from ansible_api.credentials.refs import HashicorpVaultRef, InlineCredential
 from ansible_api.db import new_id
 from ansible_api.egress import Policy, check_url
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest
-from ansible_api.jobs import store
+from ansible_api.jobs import secrets, store
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
 from ansible_api.jobs.spec import JobSpec
@@ -21,18 +17,6 @@ from ansible_api.jobs.state import Status
 from ansible_api.jobs.text import repo_scheme
 from ansible_api.routing import route
 from ansible_api.settings import Settings
-
-CLOUDS = frozenset({Kind.AWS, Kind.AZURE, Kind.GCP, Kind.OPENSTACK})
-FITTING: Mapping[str, frozenset[Kind]] = {
-    "ssh": frozenset({Kind.SSH_KEY, Kind.SSH_PASSWORD}),
-    "become_password": frozenset({Kind.BECOME_PASSWORD}),
-    "vault_password": frozenset({Kind.VAULT_PASSWORD}),
-    "environment": frozenset({Kind.ENVIRONMENT}),
-    "git_credential": frozenset({Kind.GIT, Kind.SSH_KEY}),
-    "galaxy_credential": frozenset({Kind.GALAXY_TOKEN}),
-    "cloud_credential": CLOUDS | {Kind.ENVIRONMENT},
-    "credential": frozenset({Kind.HTTP}),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +27,18 @@ class Submission:
     key_id: str
     allowed_queues: tuple[str, ...] | None
     spec: JobSpec
-    body_sha256: str
+    body_digests: tuple[str, ...]  # of `Cipher.digests`: a body may hold secret values
     idempotency_key: str | None = None
     trace_parent: str | None = None
     relaunch_of: str | None = None
 
 
-def body_digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
 def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> None:
     """Refuse what this installation does not run; needs no database."""
     errors = [
-        *_repo_errors(spec, settings),
+        *repo_errors(((f"{pointer}/repo", location.repo) for pointer, location in spec.git_locations()), settings),
         *_url_errors(spec, settings),
+        *secrets.inline_errors(spec, Policy.of(settings)),
         *_option_errors(spec, settings, allowed_queues),
     ]
     if errors:
@@ -68,16 +49,17 @@ def submit(session: Session, cipher: Cipher, submission: Submission, settings: S
     """Write the job; True when it is new, False when its Idempotency-Key had made it before."""
     if (known := _known(session, submission)) is not None:
         return known, False
-    _check_credentials(session, submission)
+    if errors := secrets.errors(session, submission.team, submission.spec):
+        raise InvalidRequest(errors=errors)
     job = _insert(session, submission, settings)
-    _keep_secrets(session, cipher, submission.team, job.id, submission.spec)
+    secrets.keep(session, cipher, submission.team, job.id, submission.spec)
     store.add_labels(session, job, submission.spec.options.labels)
     if submission.idempotency_key is not None:
         session.add(
             IdempotencyKey(
                 team=submission.team,
                 key=submission.idempotency_key,
-                body_sha256=submission.body_sha256,
+                body_sha256=submission.body_digests[0],
                 job_id=job.id,
             )
         )
@@ -111,7 +93,7 @@ def _known(session: Session, submission: Submission) -> Job | None:
     known = store.by_idempotency_key(session, submission.team, submission.idempotency_key)
     if known is None:
         return None
-    if known.body_sha256 != submission.body_sha256:
+    if known.body_sha256 not in submission.body_digests:
         raise IdempotencyMismatch
     return store.get_of_team(session, submission.team, known.job_id)
 
@@ -134,13 +116,14 @@ def _insert(session: Session, submission: Submission, settings: Settings) -> Job
     )
 
 
-def _repo_errors(spec: JobSpec, settings: Settings) -> list[FieldError]:
+def repo_errors(repos: Iterable[tuple[str, str]], settings: Settings) -> list[FieldError]:
+    """What is wrong with repositories at these pointers, by the installation's rules."""
     errors = []
-    for pointer, location in spec.git_locations():
-        scheme = repo_scheme(location.repo)
+    for pointer, repo in repos:
+        scheme = repo_scheme(repo)
         allowed = sorted(settings.repo_schemes | ({"file"} if settings.allow_local_repos else set()))
         if scheme not in allowed:
-            errors.append(FieldError(f"{pointer}/repo", f"{scheme} is not allowed here: use {', '.join(allowed)}"))
+            errors.append(FieldError(pointer, f"{scheme} is not allowed here: use {', '.join(allowed)}"))
     return errors
 
 
@@ -165,60 +148,3 @@ def _url_errors(spec: JobSpec, settings: Settings) -> list[FieldError]:
         except InvalidRequest as error:
             errors.append(FieldError(pointer, error.detail))
     return errors
-
-
-def _fitting(spec: JobSpec, place: str) -> frozenset[Kind]:
-    """The kinds of credential that fit at a place of the request."""
-    parts = place.strip("/").split("/")
-    if parts[:2] == ["credentials", "cloud"]:
-        clouds = spec.credentials.cloud
-        cloud = clouds[int(parts[2])] if isinstance(clouds, list) else clouds
-        return frozenset({Kind(cloud.type)} if cloud else ())
-    name = parts[1] if parts[0] == "credentials" else parts[-1]
-    return FITTING[name]
-
-
-def _wanted(spec: JobSpec) -> Iterator[tuple[str, str, frozenset[Kind]]]:
-    """Place, name and fitting kinds of every stored credential that a request needs."""
-    for place, ref in spec.credential_refs():
-        if isinstance(ref, str):
-            yield place, ref, _fitting(spec, place)
-        elif isinstance(ref, HashicorpVaultRef) and ref.vault_credential is not None:
-            yield f"{place}/vault_credential", ref.vault_credential, frozenset({Kind.HASHICORP_VAULT})
-
-
-def _check_credentials(session: Session, submission: Submission) -> None:
-    wanted = list(_wanted(submission.spec))
-    kinds = credentials.kinds(session, submission.team, [name for _, name, _ in wanted])
-    errors = [*_inline_errors(submission.spec)]
-    for pointer, name, fitting in wanted:
-        if name not in kinds:
-            errors.append(
-                FieldError(pointer, f"there is no credential {name!r}: create it with POST /api/v1/credentials")
-            )
-        elif kinds[name] not in fitting:
-            errors.append(FieldError(pointer, _misfit(repr(name), kinds[name], fitting)))
-    if errors:
-        raise InvalidRequest(errors=errors)
-
-
-def _inline_errors(spec: JobSpec) -> Iterator[FieldError]:
-    for place, ref in spec.credential_refs():
-        if not isinstance(ref, InlineCredential):
-            continue
-        fitting = _fitting(spec, place)
-        if ref.value is None:
-            yield FieldError(f"{place}/value", "required, but absent")
-        elif ref.value.kind not in fitting:
-            yield FieldError(f"{place}/value/kind", _misfit("this", ref.value.kind, fitting))
-
-
-def _misfit(what: str, kind: Kind, fitting: frozenset[Kind]) -> str:
-    return f"{what} is of kind {kind}; needed here: {' or '.join(sorted(fitting))}"
-
-
-def _keep_secrets(session: Session, cipher: Cipher, team: str, job_id: str, spec: JobSpec) -> None:
-    """Seal the values that came with the request; its row holds none of them."""
-    for place, ref in spec.credential_refs():
-        if isinstance(ref, InlineCredential) and ref.value is not None:
-            credentials.keep_for_job(session, cipher, team, job_id, place, ref.value)

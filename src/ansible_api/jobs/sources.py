@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ansible_api.credentials.fields import WebUrl
 from ansible_api.credentials.refs import NamedRef
+from ansible_api.credentials.text import WebUrl
 from ansible_api.jobs.text import CollectionName, GitRef, Model, RepoPath, RepoUrl, RoleName, Variables, VersionRange
 
 

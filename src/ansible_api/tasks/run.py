@@ -12,7 +12,6 @@ import structlog
 from celery import shared_task
 
 from ansible_api import telemetry
-from ansible_api.credentials.resolve import Owner, resolve
 from ansible_api.db import now_plus
 from ansible_api.errors import JobError, LeaseLost, TransientJobError, Unavailable
 from ansible_api.events.publish import Publisher, mark_end
@@ -29,6 +28,7 @@ from ansible_api.logs import get_logger
 from ansible_api.objects import with_store
 from ansible_api.routing import TaskName
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
+from ansible_api.tasks.secrets import open_secrets
 from ansible_api.tasks.worker import Worker, current, shutdown
 
 T = TypeVar("T")
@@ -118,8 +118,7 @@ class Attempt:
     def _execute(self) -> Outcome:
         worker, job = self._worker, self._job
         spec = JobSpec.model_validate(job.spec)
-        owner = Owner(job.team, job.id)
-        opened = worker.db.read(resolve, worker.cipher, owner, list(spec.credential_refs()))
+        opened = open_secrets(worker, job, spec, lambda: self._heartbeat.reason)
         guard = Guard(GUARDED_SHARE * worker.settings.lease_playing, lambda: self._heartbeat.renewed)
         assignment = Assignment(job.id, job.attempt, spec, opened, guard if self._reruns else None)
         with self._publisher() as publisher:

@@ -95,3 +95,13 @@ def test_a_malformed_master_key_is_refused_with_the_remedy(text: str) -> None:
     with pytest.raises(StartupError, match="version:base64 of 32 bytes") as caught:
         Cipher.from_setting(SecretStr(text))
     assert "canary" not in str(caught.value)
+
+
+def test_a_digest_tells_data_apart_by_a_key_and_stays_known_when_the_key_changes() -> None:
+    old, new = bytes(range(32)), bytes(range(1, 33))
+    [before] = Cipher({1: old}).digests(b"password 1234")
+    assert before not in Cipher({1: new}).digests(b"password 1234"), "without the key nobody can try all passwords"
+    assert before != Cipher({1: old}).digests(b"password 1235")[0]
+    both = Cipher({1: old, 2: new}).digests(b"password 1234")
+    assert both == (*Cipher({2: new}).digests(b"password 1234"), before)
+    assert all(len(digest) == 64 for digest in both)
