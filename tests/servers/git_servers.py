@@ -135,6 +135,7 @@ class GitRequest:
     path: str
     authorization: str | None
     body: bytes
+    host: str = ""
 
     @property
     def fetches(self) -> bool:
@@ -187,7 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        request = GitRequest(self.command, self.path, self.headers.get("Authorization"), self._body())
+        request = GitRequest(
+            self.command, self.path, self.headers.get("Authorization"), self._body(), self.headers["Host"]
+        )
         self.git.requests.append(request)
         if answer := self.git.answer(request):
             self._send(*answer, b"")
@@ -254,10 +257,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def https_git_server(directory: Path, root: Path) -> Iterator[HttpsGitServer]:
-    """A server with a self-signed certificate, which clients trust through SSL_CERT_FILE."""
+def https_git_server(directory: Path, root: Path, name: str | None = None) -> Iterator[HttpsGitServer]:
+    """A server with a self-signed certificate of 127.0.0.1 or the name, which clients trust through SSL_CERT_FILE."""
     require("git")
-    certificate, key = new_certificate(directory)
+    certificate, key = new_certificate(directory, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     git = HttpsGitServer(root, certificate)
@@ -275,8 +278,9 @@ def https_git_server(directory: Path, root: Path) -> Iterator[HttpsGitServer]:
         server.server_close()
 
 
-def new_certificate(directory: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1 and its key."""
+def new_certificate(directory: Path, host: str | None = None) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, or for a host name, and its key."""
+    subject = x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -288,7 +292,7 @@ def new_certificate(directory: Path) -> tuple[Path, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([subject]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

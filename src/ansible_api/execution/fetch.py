@@ -1,4 +1,4 @@
-"""The git subprocess: reads one request, resolves or fetches within its limits, answers one line of JSON.
+"""The git subprocess: resolves and then perhaps fetches, within its limits; a line of JSON for a line of JSON.
 
 It is a process of its own because it parses what strangers serve: a memory or time limit, a crash or a kill ends it
 and nothing else. Its imports are few, as every job waits for them.
@@ -19,22 +19,40 @@ from ansible_api.processes import die_with_parent
 if TYPE_CHECKING:
     from dulwich.repo import Repo
 
+    from ansible_api.execution.git_remote import Remote
+
 
 def main() -> None:
-    """Serve the request on stdin."""
-    request = Request.from_json(sys.stdin.buffer.read())
+    """Serve the requests on stdin, all about one repository."""
     die_with_parent()
-    if os.getppid() != request.parent:
-        return  # the worker died before this process could be bound to it
-    limit_self(request)
-    sys.stdout.buffer.write(serve(request).to_json())
-    sys.stdout.flush()
+    server = Server()
+    for line in sys.stdin.buffer:
+        request = Request.from_json(line)
+        if os.getppid() != request.parent:
+            return  # the worker died before this process could be bound to it
+        limit_self(request)
+        sys.stdout.buffer.write(serve(server, request).to_json())
+        sys.stdout.flush()
 
 
-def serve(request: Request) -> Answer:
+class Server:
+    """The repository's server, spoken to over one connection where it keeps that open."""
+
+    def __init__(self) -> None:
+        self._remote: Remote | None = None
+
+    def remote(self, request: Request) -> "Remote":
+        if self._remote is None:
+            from ansible_api.execution.git_remote import open_remote
+
+            self._remote = open_remote(request)
+        return self._remote
+
+
+def serve(server: Server, request: Request) -> Answer:
     """Do what is asked; whatever goes wrong is an answer too."""
     try:
-        return resolve(request) if request.command == "resolve" else fetch(request)
+        return resolve(server, request) if request.command == "resolve" else fetch(server, request)
     except Refused as error:
         return Answer(error=error.code, detail=error.detail, transient=error.transient)
     except MemoryError:
@@ -47,30 +65,27 @@ def serve(request: Request) -> Answer:
         return Answer(error="source_invalid", detail=detail, damaged=True)
 
 
-def resolve(request: Request) -> Answer:
+def resolve(server: Server, request: Request) -> Answer:
     """The commit that the ref names now; reads nothing but the refs."""
-    from ansible_api.execution.git_remote import open_remote
-
-    found = open_remote(request).find(ref_names(request.ref))
+    found = server.remote(request).find(ref_names(request.ref))
     if found is None:
         raise _unknown(request.ref)
     want, commit = found
     return Answer(want=want.decode(), commit=commit.decode())
 
 
-def fetch(request: Request) -> Answer:
+def fetch(server: Server, request: Request) -> Answer:
     """Get the commit into the mirror, unless it is there, and write its files to `tree`."""
     from dulwich.objects import Commit, ObjectID
-    from dulwich.repo import Repo
 
+    from ansible_api.execution.git_mirror import open_mirror
     from ansible_api.execution.git_tree import TreeWriter
 
-    new = not os.path.isdir(request.mirror)  # noqa: PTH112 - pathlib would be loaded for this alone
-    with closing(Repo.init_bare(request.mirror, mkdir=True) if new else Repo(request.mirror)) as mirror:
+    with closing(open_mirror(request.mirror)) as mirror:
         wanted = ObjectID(request.commit.encode())
         fetched = wanted not in mirror.object_store
         if fetched:
-            _fetch_into(mirror, request)
+            _fetch_into(mirror, server, request)
         if wanted not in mirror.object_store:
             raise _unknown(request.ref)
         commit = mirror.object_store[wanted]
@@ -90,13 +105,11 @@ def ref_names(ref: str | None) -> Sequence[bytes]:
     return (name, *names) if name.startswith(b"refs/") else names
 
 
-def _fetch_into(mirror: "Repo", request: Request) -> None:
+def _fetch_into(mirror: "Repo", server: Server, request: Request) -> None:
     from dulwich.objects import ObjectID
     from dulwich.refs import Ref
 
-    from ansible_api.execution.git_remote import open_remote
-
-    open_remote(request).fetch(mirror, request.want.encode(), ref_names(request.ref))
+    server.remote(request).fetch(mirror, request.want.encode(), ref_names(request.ref))
     # What the mirror's refs point at is what the next fetch need not get again.
     name = sha1((request.ref or "HEAD").encode(), usedforsecurity=False).hexdigest()
     if ObjectID(request.commit.encode()) in mirror.object_store:

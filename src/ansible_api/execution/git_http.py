@@ -1,16 +1,18 @@
 """Git over https by the standard library: one origin, no proxy, no redirect elsewhere, certificates verified."""
 
 import http.client
+import socket
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Callable
-from socket import socket
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from dulwich.client import AbstractHttpGitClient
 from dulwich.errors import GitProtocolError
 
+from ansible_api.execution.git_connect import connect
 from ansible_api.execution.git_request import Refused, Request
 from ansible_api.execution.git_server import ServerRemote, meter, no_such_commit, refuses_commit, unreachable
 
@@ -18,6 +20,7 @@ ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
 MAX_REDIRECTS = 3
 BEGINNING = 256  # bytes of an answer that are kept, as that is where a server says why it refuses
 REDIRECTS = (301, 302, 303, 307, 308)
+IDLE = 2.0  # seconds after which a server may have closed a connection that nobody used
 
 
 def http_remote(request: Request) -> ServerRemote:
@@ -78,7 +81,11 @@ class HttpClient(AbstractHttpGitClient):
         self._origin, self._host, self._limits = where[:2], host, request
         self._count = meter(request.size)
         self._last: HttpAnswer | None = None
-        self._connection = _connection(where.scheme, host, where.port, request.connect_timeout)
+        self._tls = ssl.create_default_context() if where.scheme == "https" else None  # SSL_CERT_FILE and _DIR hold
+        self._connection = http.client.HTTPConnection(host, where.port or (443 if self._tls else 80))
+        self._connection.default_port = 443 if self._tls else 80  # decides whether Host names the port
+        self._connection.auto_open = 0  # it would look the name up again
+        self._used = 0.0
         self._login: dict[str, str] = {}
         if request.token is not None:
             login = b64encode(f"{request.username or ''}:{request.token}".encode()).decode()
@@ -123,12 +130,24 @@ class HttpClient(AbstractHttpGitClient):
             raise unreachable(self._host) from None
 
     def _ready(self) -> None:
-        if self._last and not self._last.at_end():
+        if (self._last and not self._last.at_end()) or time.monotonic() - self._used > IDLE:
             self._connection.close()
         self._last = None
+        self._used = time.monotonic()
         if self._connection.sock is None:
-            self._connection.connect()
-            cast("socket", self._connection.sock).settimeout(self._limits.timeout)
+            self._connection.sock = self._connected()
+
+    def _connected(self) -> socket.socket:
+        """A connection to a checked address; the certificate is held to the name of the URL."""
+        plain = connect(self._limits.addresses, self._connection.port, self._limits.connect_timeout)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ready = self._tls.wrap_socket(plain, server_hostname=self._host) if self._tls else plain
+        except BaseException:
+            plain.close()
+            raise
+        ready.settimeout(self._limits.timeout)
+        return ready
 
     def _redirected(self, method: str, url: str, response: http.client.HTTPResponse) -> str:
         location = response.headers.get("Location")
@@ -151,10 +170,3 @@ class HttpClient(AbstractHttpGitClient):
         advertised = response.headers.get("Content-Type", "").split(";")[0] == ADVERTISEMENT
         if status != 200 or ("/info/refs?" in url and not advertised):
             raise Refused("source_invalid", f"There is no git repository at that address of {host}: correct repo.")
-
-
-def _connection(scheme: str, host: str, port: int | None, timeout: float) -> http.client.HTTPConnection:
-    if scheme == "https":
-        context = ssl.create_default_context()  # SSL_CERT_FILE and SSL_CERT_DIR hold, as for openssl
-        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-    return http.client.HTTPConnection(host, port, timeout=timeout)

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,13 +44,30 @@ class Patience:
             raise TransientJobError("source_unreachable", detail)
 
 
-def run_git(request: Request, home: Path, patience: Patience) -> Answer:
-    """Have the request served in a subprocess; a refusal is raised as the JobError that it means."""
-    with _started(home) as process:
-        output = _converse(process, request.to_json(), patience)
-    if not output.endswith(b"\n"):
-        raise _died(process.returncode)
-    return Answer.from_json(output)
+class GitProcess:
+    """A git subprocess, started with its first request and ended with all that it started by `close`."""
+
+    def __init__(self, home: Path, patience: Patience) -> None:
+        self._home, self._patience = home, patience
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, request: Request) -> Answer:
+        """Have a request served; JobError when the process does not live to answer it."""
+        if self._process is None:
+            self._process = _start(self._home)
+        output = _converse(self._process, request.to_json(), self._patience)
+        if not output.endswith(b"\n"):
+            raise _died(self._process)
+        return Answer.from_json(output)
+
+    def close(self) -> None:
+        """Kill the whole session; the leader is not reaped yet, so that its id cannot belong to anybody else."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with self._process:
+                pass  # closes its pipes and reaps it
+            self._process = None
 
 
 def error_of(answer: Answer) -> JobError:
@@ -58,11 +75,10 @@ def error_of(answer: Answer) -> JobError:
     return (TransientJobError if answer.transient else JobError)(answer.error, answer.detail)
 
 
-@contextmanager
-def _started(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _start(home: Path) -> subprocess.Popen[bytes]:
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": str(home)}
     environment |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    process = subprocess.Popen(
+    return subprocess.Popen(
         COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -72,17 +88,6 @@ def _started(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         start_new_session=True,
         bufsize=0,
     )
-    with process:
-        try:
-            yield process
-        finally:
-            _end(process.pid)
-
-
-def _end(pid: int) -> None:
-    """Kill the whole session; the leader is not reaped yet, so that its id cannot belong to anybody else."""
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def _converse(process: subprocess.Popen[bytes], text: bytes, patience: Patience) -> bytes:
@@ -90,7 +95,6 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, patience: Patience)
         raise AssertionError("started with pipes")
     with suppress(BrokenPipeError):
         process.stdin.write(text)
-        process.stdin.close()
     output = b""
     while True:
         patience.check()
@@ -101,11 +105,14 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, patience: Patience)
         if output.endswith(b"\n"):
             return output
         if not piece:
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its own exit code, not that of our kill
             return output
 
 
-def _died(code: int) -> JobError:
+def _died(process: subprocess.Popen[bytes]) -> JobError:
+    ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped: its session is still to be killed
+    if ended is None:
+        raise AssertionError("waited without WNOHANG")
+    code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
     if code == -signal.SIGKILL:
         detail = "The fetch was killed, as happens when the worker is short of memory: another attempt may succeed."
         return TransientJobError("source_unreachable", detail)

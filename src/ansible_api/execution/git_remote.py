@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from dulwich.errors import NotGitRepository
 from dulwich.objects import ObjectID
@@ -11,6 +11,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from ansible_api.execution.git_request import Refused, Request
+from ansible_api.git_address import parse
 
 
 class Remote(Protocol):
@@ -20,7 +21,7 @@ class Remote(Protocol):
         """The first of the names that exists: its object, and the object behind it if that is a tag."""
 
     def fetch(self, mirror: Repo, want: bytes, names: Sequence[bytes]) -> None:
-        """Copy `want` and its history into the mirror; every branch and tag if it cannot be asked for by itself."""
+        """Copy `want` into the mirror, with as little history as may be."""
 
 
 class LocalRemote:
@@ -45,10 +46,10 @@ class LocalRemote:
 
 def open_remote(request: Request) -> Remote:
     """The repository of the request; the caller has decided that its scheme is allowed."""
-    repo = request.repo
-    scheme = urlsplit(repo).scheme if "://" in repo else "file" if repo.startswith("/") else "ssh"
+    address = parse(request.repo)
+    scheme = address.scheme
     if scheme == "file":
-        return LocalRemote(repo if repo.startswith("/") else unquote(urlsplit(repo).path))
+        return LocalRemote(unquote(address.path) if "://" in request.repo else address.path)
     if scheme in ("https", "http"):
         from ansible_api.execution.git_http import http_remote
 

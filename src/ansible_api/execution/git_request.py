@@ -38,6 +38,7 @@ class Request:
     size: int
     username: str | None = None
     token: str | None = None
+    addresses: Sequence[str] = ()  # of the server, checked: no other is connected to
     ssh_options: Sequence[str] = ()
     want: str = ""
     commit: str = ""
@@ -48,12 +49,12 @@ class Request:
         return f"Request({self.command} {self.repo} {self.ref})"
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
         values: dict[str, Any] = json.loads(text)
-        return cls(**{**values, "ssh_options": tuple(values["ssh_options"])})
+        return cls(**{**values, **{name: tuple(values[name]) for name in ("addresses", "ssh_options")}})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,12 @@ from dulwich.repo import Repo
 from ansible_api.execution.git_request import Refused, too_large
 
 EVERYTHING = (b"HEAD", b"refs/heads/", b"refs/tags/")
+ALL_HISTORY = 0x7FFFFFFF  # as git's --unshallow has it
 DISK_ERRORS = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
+
+
+class _NotByItself(Exception):
+    """The server does not give that object when it is asked for nothing else."""
 
 
 class ServerRemote:
@@ -31,14 +36,23 @@ class ServerRemote:
         return None
 
     def fetch(self, mirror: Repo, want: bytes, names: Sequence[bytes]) -> None:
-        def determine(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
-            # Protocols 0 and 1 give only what a ref points at: an older commit comes with its branch.
-            alone = self._client.protocol_version == 2 or want in refs.values()
-            wants = [ObjectID(want)] if alone else dict.fromkeys(refs.values())
-            return [wanted for wanted in wants if wanted not in mirror.object_store]
+        def alone(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+            # Protocols 0 and 1 give only what a ref points at.
+            if self._client.protocol_version != 2 and want not in refs.values():
+                raise _NotByItself
+            return [ObjectID(want)]
+
+        def all_refs(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+            return [wanted for wanted in dict.fromkeys(refs.values()) if wanted not in mirror.object_store]
 
         with self._explaining():
-            self._client.fetch(self._path, mirror, determine_wants=determine, ref_prefix=[*names, *EVERYTHING])
+            try:
+                self._client.fetch(self._path, mirror, determine_wants=alone, ref_prefix=names, depth=1)
+            except _NotByItself:
+                # An older commit comes with its branch, and with it the history that earlier fetches left out.
+                self._client.fetch(
+                    self._path, mirror, determine_wants=all_refs, ref_prefix=[*names, *EVERYTHING], depth=ALL_HISTORY
+                )
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

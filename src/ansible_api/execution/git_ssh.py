@@ -3,12 +3,14 @@
 import os
 import subprocess
 from collections.abc import Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from dulwich.client import SSHGitClient, SSHVendor, SubprocessWrapper, parse_rsync_url
+from dulwich.client import SSHGitClient, SSHVendor, SubprocessWrapper
 
+from ansible_api.execution.git_connect import reachable
 from ansible_api.execution.git_request import Refused, Request
 from ansible_api.execution.git_server import ServerRemote, meter, no_such_commit, refuses_commit, unreachable
+from ansible_api.git_address import PORTS, GitAddress, parse
 from ansible_api.processes import die_with_parent
 
 # What ssh and the common git hosts say; the text itself is judged and never passed on.
@@ -20,28 +22,21 @@ AWAY = ("Could not resolve", "Connection refused", "Connection reset", "Connecti
 
 def ssh_remote(request: Request) -> ServerRemote:
     """The repository at an ssh:// or user@host:path address."""
-    host, port, user, path = _address(request.repo)
-    ssh, count = SystemSsh(request.ssh_options), meter(request.size)
+    address = parse(request.repo)
+    path = unquote(address.path) if "://" in request.repo else address.path
+    ssh, count = SystemSsh(address, request), meter(request.size)
     client = SSHGitClient(
-        host,
-        port,
-        user or request.username or "git",
+        address.host,
+        address.port,
+        address.user or request.username or "git",
         vendor=ssh,
         report_activity=lambda amount, _what: count(amount),
     )
 
     def explain(_error: Exception) -> Refused:
-        return _explain(ssh.messages(), host)
+        return _explain(ssh.messages(), address.host)
 
     return ServerRemote(client, path.encode(), explain)
-
-
-def _address(repo: str) -> tuple[str, int | None, str | None, str]:
-    if "://" not in repo:
-        user, host, path = parse_rsync_url(repo)
-        return host.strip("[]"), None, user, path
-    parts = urlsplit(repo)
-    return parts.hostname or "", parts.port, parts.username, unquote(parts.path)
 
 
 def _explain(messages: str, host: str) -> Refused:
@@ -61,6 +56,14 @@ def _explain(messages: str, host: str) -> Refused:
     return unreachable(host)
 
 
+def pinned(address: GitAddress, ip: str) -> list[str]:
+    """Options that lead ssh to this IP address, while host keys go by the name and port that were asked for."""
+    host, port = address.host, address.port
+    name = host if port == PORTS["ssh"] else f"[{host}]:{port}"  # as ssh writes it into known_hosts
+    settings = (f"HostName={ip}", f"HostKeyAlias={name}", "CanonicalizeHostname=no", "ProxyCommand=none")
+    return [part for setting in settings for part in ("-o", setting)]
+
+
 class SshProcess(SubprocessWrapper):
     """A running ssh; closing it ends it at once, as nothing that it could still say is wanted."""
 
@@ -70,10 +73,10 @@ class SshProcess(SubprocessWrapper):
 
 
 class SystemSsh(SSHVendor):
-    """The system's ssh with the options of the request; what it writes to stderr is kept to be judged."""
+    """The system's ssh, led to a checked address; what it writes to stderr is kept to be judged."""
 
-    def __init__(self, options: Sequence[str]) -> None:
-        self._options = options
+    def __init__(self, address: GitAddress, request: Request) -> None:
+        self._address, self._request = address, request
         self._messages = os.memfd_create("ssh-messages")  # a file, as a full pipe would hold ssh up
 
     def run_command(
@@ -87,9 +90,11 @@ class SystemSsh(SSHVendor):
         ssh_command: str | None = None,
         protocol_version: int | None = None,
     ) -> SubprocessWrapper:
-        where = [*(("-p", str(port)) if port else ()), "-l", username or "git", "--", host]
+        ip = reachable(self._request.addresses, self._address.port, self._request.connect_timeout)
+        options = [*self._request.ssh_options, *pinned(self._address, ip), "-o", "SetEnv=GIT_PROTOCOL=version=2"]
+        where = ["-p", str(self._address.port), "-l", username or "git", "--", host]
         process = subprocess.Popen(
-            ["ssh", *self._options, "-o", "SetEnv=GIT_PROTOCOL=version=2", *where, command],  # noqa: S607
+            ["ssh", *options, *where, command],  # noqa: S607
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

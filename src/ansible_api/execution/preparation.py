@@ -75,6 +75,8 @@ class ExecutionConfig:
                 size=settings.source_size,
                 cache_size=settings.git_cache_size,
                 host_keys=settings.ssh_host_keys,
+                egress=Policy.of(settings),
+                schemes=settings.repo_schemes,
             ),
             galaxy=GalaxyLimits(
                 server=settings.galaxy_server,

@@ -3,15 +3,20 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from ansible_api.credentials.secrets import GitLogin, SshKey
+from ansible_api.egress import Policy, Resolver
+from ansible_api.egress.connect import system_resolver
 from ansible_api.errors import JobError
 from ansible_api.execution.git_cache import Count, Entry, discard, evict, pause, read_count
+from ansible_api.execution.git_egress import allowed_addresses
 from ansible_api.execution.git_login import check_login, digest, identity, ssh_options
-from ansible_api.execution.git_process import Patience, error_of, run_git
+from ansible_api.execution.git_process import GitProcess, Patience, error_of
 from ansible_api.execution.git_request import Answer, Request
 from ansible_api.execution.tree_copy import copy_tree
 from ansible_api.settings import MIB, HostKeyPolicy
@@ -21,7 +26,7 @@ FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class GitLimits:
-    """What one checkout may take: seconds, bytes; and what an unknown ssh host key means."""
+    """What one checkout may take (seconds, bytes), which servers it may reach, and what an unknown ssh key means."""
 
     timeout: float = 300.0
     memory: int = 1024 * MIB
@@ -29,6 +34,9 @@ class GitLimits:
     cache_size: int = 10 * 1024 * MIB
     host_keys: HostKeyPolicy = HostKeyPolicy.STRICT
     connect_timeout: float = 10.0
+    egress: Policy = Policy()  # noqa: RUF009 - frozen
+    resolver: Resolver = system_resolver
+    schemes: frozenset[str] = frozenset({"https", "ssh"})  # of submodules; a repository's own is checked before
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +60,20 @@ def checkout(
 ) -> Checkout:
     """Put the files of `ref` (branch, tag, full commit; None is the default branch) into `destination`, made here.
 
-    Raises JobError source_ref_not_found, source_refused, source_host_key, source_too_large, source_invalid or
-    canceled, and TransientJobError source_unreachable or source_not_stored. What `destination` holds after an error
-    is undefined.
+    Raises JobError source_ref_not_found, source_refused, source_denied, source_host_key,
+    source_too_large, source_invalid or canceled, and TransientJobError source_unreachable or source_not_stored. What
+    `destination` holds after an error is undefined.
     """
     check_login(repo, login)
     patience = Patience(limits.timeout, keep_going)
     who = identity(login)
     known_hosts = cache / "known_hosts" / who
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options:
-        git = _Git(repo, ref, login, options, limits, secrets_dir, patience)
+    with (
+        ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options,
+        closing(GitProcess(secrets_dir, patience)) as process,
+    ):
+        git = _Git(repo, ref, login, options, limits, process)
         return _Job(Entry(cache, digest(repo, who)), git, destination, patience).checkout()
 
 
@@ -79,11 +90,14 @@ def ls_remote(
     check_login(repo, login)
     patience = Patience(limits.timeout, keep_going)
     known_hosts = cache / "known_hosts" / identity(login)
-    with ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options:
-        return _Git(repo, None, login, options, limits, secrets_dir, patience).resolve().commit
+    with (
+        ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options,
+        closing(GitProcess(secrets_dir, patience)) as process,
+    ):
+        return _Git(repo, None, login, options, limits, process).resolve().commit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Git:
     """Asks the git subprocess about one ref of one repository."""
 
@@ -92,17 +106,21 @@ class _Git:
     login: SshKey | GitLogin | None
     ssh_options: tuple[str, ...]
     limits: GitLimits
-    home: Path
-    patience: Patience
+    process: GitProcess
+
+    @cached_property
+    def addresses(self) -> tuple[str, ...]:
+        """Found once, so that what is fetched comes from where the ref was looked up."""
+        return allowed_addresses(self.repo, self.limits.egress, self.limits.resolver, self.limits.connect_timeout)
 
     def resolve(self) -> Answer:
         if self.ref and FULL_COMMIT.fullmatch(self.ref):
             return Answer(want=self.ref, commit=self.ref)  # names itself: nothing to ask
-        return self._checked(run_git(self._request("resolve"), self.home, self.patience))
+        return self._checked(self.process.ask(self._request("resolve")))
 
     def fetch(self, wanted: Answer, mirror: Path, tree: Path) -> Answer:
         request = self._request("fetch", want=wanted.want, commit=wanted.commit, mirror=str(mirror), tree=str(tree))
-        return run_git(request, self.home, self.patience)
+        return self.process.ask(request)
 
     def _request(self, command: Literal["resolve", "fetch"], **more: str) -> Request:
         login, limits = self.login, self.limits
@@ -117,6 +135,7 @@ class _Git:
             size=limits.size,
             username=login.username if login else None,
             token=login.token.get_secret_value() if isinstance(login, GitLogin) else None,
+            addresses=self.addresses,
             ssh_options=self.ssh_options,
             **more,
         )

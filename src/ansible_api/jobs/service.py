@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from ansible_api import git_address
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import new_id
-from ansible_api.egress import Policy, check_url
+from ansible_api.egress import EgressDenied, Policy, check_url
+from ansible_api.egress.policy import check_host
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest
 from ansible_api.jobs import secrets, store
 from ansible_api.jobs.model import IdempotencyKey, Job
@@ -124,7 +126,20 @@ def repo_errors(repos: Iterable[tuple[str, str]], settings: Settings) -> list[Fi
         allowed = sorted(settings.repo_schemes | ({"file"} if settings.allow_local_repos else set()))
         if scheme not in allowed:
             errors.append(FieldError(pointer, f"{scheme} is not allowed here: use {', '.join(allowed)}"))
+        elif scheme != "file" and (detail := _server_trouble(repo, settings)):
+            errors.append(FieldError(pointer, detail))
     return errors
+
+
+def _server_trouble(repo: str, settings: Settings) -> str | None:
+    """Why a git server cannot be reached, as far as its address tells without DNS."""
+    try:
+        check_host(git_address.parse(repo).host, Policy.of(settings))
+    except EgressDenied as error:
+        return error.detail
+    except ValueError:
+        return "the host or the port of the address is not one"
+    return None
 
 
 def _option_errors(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> list[FieldError]:

@@ -2,11 +2,7 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,153 +10,19 @@ from pydantic import SecretStr
 
 from ansible_api.credentials.secrets import GitLogin, SshKey
 from ansible_api.errors import JobError, TransientJobError
-from ansible_api.execution.source import Checkout, GitLimits, checkout
+from ansible_api.execution.source import Checkout
 from ansible_api.settings import HostKeyPolicy
+from tests.integration.git.workers import LIMITS, LOGIN, MIB, Worker, children_of, is_alive, processes_with
 from tests.servers.git_servers import (
-    TOKEN,
     USERNAME,
     GitRepository,
     GitRequest,
-    HttpsGitServer,
-    SshGitServer,
     git_repository,
     https_git_server,
     known_hosts_line,
     new_ssh_key,
-    ssh_git_server,
 )
 from tests.waiting import wait_for
-
-MIB = 1024 * 1024
-LIMITS = GitLimits(timeout=60, memory=1024 * MIB, size=64 * MIB, cache_size=1024 * MIB)
-LOGIN = GitLogin(USERNAME, SecretStr(TOKEN))
-ONE_CHECKOUT = """
-import sys
-from pathlib import Path
-from pydantic import SecretStr
-from ansible_api.credentials.secrets import GitLogin
-from ansible_api.execution.source import GitLimits, checkout
-repo, username, token, cache, secrets_dir, destination = sys.argv[1:]
-limits = GitLimits(timeout=60, memory=2**30, size=2**26, cache_size=2**30)
-print(checkout(repo, "main", GitLogin(username, SecretStr(token)), cache=Path(cache), secrets_dir=Path(secrets_dir),
-    destination=Path(destination), limits=limits, keep_going=lambda: True).cache)
-"""
-
-
-@dataclass
-class Worker:
-    """A worker's directories, and checkouts in them."""
-
-    home: Path
-    limits: GitLimits = LIMITS
-    jobs: int = 0
-
-    @property
-    def cache(self) -> Path:
-        return self.home / "cache"
-
-    @property
-    def secrets(self) -> Path:
-        return self.home / "secrets"
-
-    def new_destination(self) -> Path:
-        self.jobs += 1
-        return self.home / f"job{self.jobs}"
-
-    def checkout(
-        self,
-        repo: str | GitRepository,
-        ref: str | None = None,
-        login: SshKey | GitLogin | None = None,
-        keep_going: Callable[[], bool] = lambda: True,
-    ) -> tuple[Checkout, Path]:
-        """The outcome and where the files are."""
-        destination = self.new_destination()
-        done = checkout(
-            str(repo.path) if isinstance(repo, GitRepository) else repo,
-            ref,
-            login,
-            cache=self.cache,
-            secrets_dir=self.secrets,
-            destination=destination,
-            limits=self.limits,
-            keep_going=keep_going,
-        )
-        return done, destination
-
-    def start(self, repo: str) -> subprocess.Popen[str]:
-        """A checkout of main in a process of its own."""
-        argv = [sys.executable, "-c", ONE_CHECKOUT, repo, USERNAME, TOKEN]
-        argv += [str(self.cache), str(self.secrets), str(self.new_destination())]
-        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.fixture
-def worker(tmp_path: Path) -> Worker:
-    (tmp_path / "secrets").mkdir(mode=0o700)
-    return Worker(tmp_path)
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> GitRepository:
-    repository = git_repository(tmp_path / "served" / "project")
-    repository.commit({"site.yml": "- hosts: all\n", "roles/web/tasks/main.yml": "[]\n"})
-    return repository
-
-
-@pytest.fixture
-def https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpsGitServer]:
-    (tmp_path / "https").mkdir()
-    with https_git_server(tmp_path / "https", tmp_path / "served") as server:
-        monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshGitServer]:
-    with ssh_git_server(tmp_path_factory.mktemp("sshd"), "AcceptEnv GIT_PROTOCOL") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ssh_protocol_0(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshGitServer]:
-    with ssh_git_server(tmp_path_factory.mktemp("sshd0")) as server:
-        yield server
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port where connections are taken and nothing is ever said."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
-
-
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
-
-
-@pytest.fixture
-def ssh_login(ssh: SshGitServer) -> SshKey:
-    return SshKey(SecretStr(ssh.private_key), known_hosts=ssh.known_hosts)
-
-
-@pytest.fixture(params=["path", "https", "https protocol 0", "ssh", "ssh protocol 0"])
-def address(request: pytest.FixtureRequest, repository: GitRepository) -> tuple[str, SshKey | GitLogin | None]:
-    """The repository as each kind of server gives it, and what opens it."""
-    if request.param == "path":
-        return str(repository.path), None
-    if request.param.startswith("ssh"):
-        ssh: SshGitServer = request.getfixturevalue(request.param.replace(" ", "_"))
-        return ssh.url(repository.path), SshKey(SecretStr(ssh.private_key), known_hosts=ssh.known_hosts)
-    https: HttpsGitServer = request.getfixturevalue("https")
-    https.newest_protocol = request.param == "https"
-    return https.url(repository.path), LOGIN
 
 
 class TestEveryKindOfServer:
@@ -529,30 +391,3 @@ def age(cache: Path) -> None:
     """Make all that was used seem used long ago."""
     for stamp in [*cache.glob("repos/*/size"), *cache.glob("trees/*/count")]:
         os.utime(stamp, (1, 1))
-
-
-def children_of(pid: int) -> set[int]:
-    return {
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    }
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that nobody has reaped yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def processes_with(arguments: str) -> list[int]:
-    """The processes whose command line has these arguments, each ended by a NUL."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_text()
-        except OSError:
-            continue
-        if arguments in command and is_alive(int(process.name)):
-            found.append(int(process.name))
-    return found
