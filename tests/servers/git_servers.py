@@ -145,11 +145,12 @@ class GitRequest:
 
 @dataclass
 class HttpsGitServer:
-    """Repositories below `root` for USERNAME with the token; behaves as its fields say."""
+    """Repositories below `root` for USERNAME with the token, or for everybody; behaves as its fields say."""
 
     root: Path
     certificate: Path
     token: str = TOKEN
+    public: bool = False
     port: int = 0
     requests: list[GitRequest] = field(default_factory=list)
     answer: Callable[[GitRequest], tuple[int, dict[str, str]] | None] = lambda _request: None
@@ -194,7 +195,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.git.requests.append(request)
         if answer := self.git.answer(request):
             self._send(*answer, b"")
-        elif request.authorization != f"Basic {base64.b64encode(f'{USERNAME}:{self.git.token}'.encode()).decode()}":
+        elif (
+            not self.git.public
+            and request.authorization != f"Basic {base64.b64encode(f'{USERNAME}:{self.git.token}'.encode()).decode()}"
+        ):
             self._send(401, {"WWW-Authenticate": "Basic realm=git"}, b"")
         else:
             self._send(*self._backend(request), hold=request.fetches)
@@ -257,13 +261,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def https_git_server(directory: Path, root: Path, name: str | None = None) -> Iterator[HttpsGitServer]:
+def https_git_server(
+    directory: Path, root: Path, name: str | None = None, *, public: bool = False
+) -> Iterator[HttpsGitServer]:
     """A server with a self-signed certificate of 127.0.0.1 or the name, which clients trust through SSL_CERT_FILE."""
     require("git")
     certificate, key = new_certificate(directory, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    git = HttpsGitServer(root, certificate)
+    git = HttpsGitServer(root, certificate, public=public)
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"git": git}))
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     git.port = server.server_address[1]
@@ -282,14 +288,16 @@ def new_certificate(directory: Path, host: str | None = None) -> tuple[Path, Pat
     """A self-signed certificate for 127.0.0.1, or for a host name, and its key."""
     subject = x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    serial = x509.random_serial_number()
+    # A name of its own: clients that trust several look an issuer up by its name.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"tests {serial:x}")])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([subject]), critical=False)

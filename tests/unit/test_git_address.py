@@ -27,7 +27,7 @@ def test_an_address_falls_into_its_parts(repo: str, address: GitAddress):
     "repo", ["", "name", "https://example.org:port/a", "https://example.org:99999/a", "https://[x/"]
 )
 def test_what_is_no_address_is_a_value_error(repo: str):
-    with pytest.raises(ValueError):  # noqa: PT011 - urllib's words differ
+    with pytest.raises(ValueError):
         parse(repo)
 
 

@@ -79,6 +79,7 @@ def fetch(server: Server, request: Request) -> Answer:
     from dulwich.objects import Commit, ObjectID
 
     from ansible_api.execution.git_mirror import open_mirror
+    from ansible_api.execution.git_submodules import submodules
     from ansible_api.execution.git_tree import TreeWriter
 
     with closing(open_mirror(request.mirror)) as mirror:
@@ -93,7 +94,8 @@ def fetch(server: Server, request: Request) -> Answer:
             raise Refused("source_ref_not_found", f"{request.ref} does not name a commit: correct branch.")
         writer = TreeWriter(mirror.object_store, request.size)
         writer.write(commit.tree, request.tree)
-    return Answer(commit=request.commit, fetched=fetched, files=writer.files, size=writer.size)
+        found = submodules(mirror.object_store, writer)
+    return Answer(commit=request.commit, fetched=fetched, files=writer.files, size=writer.size, submodules=found)
 
 
 def ref_names(ref: str | None) -> Sequence[bytes]:

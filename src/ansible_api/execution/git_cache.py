@@ -4,7 +4,7 @@
     repos/<key>/size             bytes of the mirror; its time of change is that of the last use
     repos/<key>/tmp-*            what is being made; swept by the next holder of the exclusive lock
     trees/<key>-<commit>/files/  read under a shared lock of trees/<key>-<commit>
-    trees/<key>-<commit>/count   JSON of what was written; its time of change is that of the last use
+    trees/<key>-<commit>/count   JSON of the note of what was written; its time of change is that of the last use
     trash/                       what is being removed
 
 Locks are `flock` on the directories themselves, so they end with their process and leave nothing behind. Whatever
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+MOST_PACKS = 50  # each fetch adds one, and each slows reading down a little
 PAUSE = 0.05  # seconds between two tries for a lock
 
 
@@ -36,6 +37,22 @@ class Count(NamedTuple):
 
     files: int
     size: int
+
+
+class Submodule(NamedTuple):
+    """Where a submodule belongs in its tree, and which commit of what it is; `url` is empty when nothing says it."""
+
+    path: str
+    url: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a tree is to hold; its submodules are not among its files."""
+
+    count: Count
+    submodules: tuple[Submodule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +100,20 @@ class Entry:
                         os.utime(stamp)
             yield tree if held else None
 
+    def drop_worn_mirror(self) -> None:
+        """Begin anew after many fetches: a mirror without history is quickly had again."""
+        if sum(1 for _ in self.mirror.glob("objects/pack/*.pack")) > MOST_PACKS:
+            discard(self.root, self.mirror)
+
     def keep_mirror(self, made: Path) -> None:
         """Put a new mirror into place, or note the new size of the present one."""
         if made != self.mirror:
             made.rename(self.mirror)
         (self.home / "size").write_text(str(disk_use(self.mirror)))
 
-    def keep_tree(self, scratch: Path, commit: str, count: Count) -> None:
+    def keep_tree(self, scratch: Path, commit: str, note: Note) -> None:
         """Put `scratch/files` into place as the tree of the commit."""
-        (scratch / "count").write_text(json.dumps(count))
+        (scratch / "count").write_text(json.dumps([*note.count, note.submodules]))
         whole = scratch / "tree"
         whole.mkdir(mode=0o700)
         (scratch / "files").rename(whole / "files")
@@ -190,16 +212,16 @@ def _mirrors(root: Path) -> Iterator[_Candidate]:
 def _trees(root: Path) -> Iterator[_Candidate]:
     for tree in (root / "trees").glob("*"):
         with suppress(FileNotFoundError):
-            yield _Candidate((tree / "count").stat().st_mtime, read_count(tree).size, tree)
+            yield _Candidate((tree / "count").stat().st_mtime, read_note(tree).count.size, tree)
 
 
-def read_count(tree: Path) -> Count:
+def read_note(tree: Path) -> Note:
     """What the tree is to hold; nothing when the note of it is damaged."""
     try:
-        files, size = json.loads((tree / "count").read_text())
+        files, size, submodules = json.loads((tree / "count").read_text())
     except ValueError:
-        return Count(0, 0)
-    return Count(files, size)
+        return Note(Count(0, 0))
+    return Note(Count(files, size), tuple(Submodule(*each) for each in submodules))
 
 
 def _remove(root: Path, path: Path) -> bool:

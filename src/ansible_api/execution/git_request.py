@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 BLOCK = 4096  # what the smallest entry of a tree costs on disk: bounds trees that unfold to endless small files
+MOST_SUBMODULES = 50  # of one job, those of submodules included
 
 
 class Refused(Exception):
@@ -66,6 +67,7 @@ class Answer:
     fetched: bool = False
     files: int = 0
     size: int = 0
+    submodules: Sequence[Sequence[str]] = ()  # path, url and commit of each
     error: str = ""
     detail: str = ""
     transient: bool = False

@@ -2,19 +2,19 @@
 
 Every entry is made anew relative to the open directory above it, so that nothing that the tree holds (a symlink, a
 name twice, `..`) can lead elsewhere. Symlinks are written as they are, also those that point out of the repository:
-whoever reads the tree later must use `source.resolve_inside`. Submodules become empty directories; there are no
-filters, no LFS and no line ending conversion.
+whoever reads the tree later must use `source.resolve_inside`. Submodules become empty directories and are listed; there
+are no filters, no LFS and no line ending conversion.
 """
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import ObjectID, Tree
 
-from ansible_api.execution.git_request import BLOCK, Refused, too_large
+from ansible_api.execution.git_request import BLOCK, MOST_SUBMODULES, Refused, too_large
 
 DEPTH = 100
 SUBMODULE = 0o160000
@@ -24,25 +24,30 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class TreeWriter:
-    """Writes one tree and counts what it wrote: `files` entries other than directories, `size` bytes on disk."""
+    """Writes one tree and counts what it wrote: `files` entries other than directories, `size` bytes on disk.
+
+    `submodules` are path and commit of the first of them, `modules` the blob that says where they come from.
+    """
 
     store: BaseObjectStore
     limit: int
     files: int = 0
     size: int = 0
+    submodules: list[tuple[bytes, bytes]] = field(default_factory=list)
+    modules: bytes | None = None
 
     def write(self, tree: bytes, path: str) -> None:
         """Make `path` and write the tree into it."""
         Path(path).mkdir(mode=0o755)
-        self._fill(path, None, tree, 0)
+        self._fill(path, None, tree, b"")
 
-    def _fill(self, name: str | bytes, parent: int | None, tree: bytes, depth: int) -> None:
-        if depth > DEPTH:
+    def _fill(self, name: str | bytes, parent: int | None, tree: bytes, above: bytes) -> None:
+        if above.count(b"/") > DEPTH:
             raise _hostile("directories nested too deeply")
         here = os.open(name, DIRECTORY, dir_fd=parent)
         try:
             for entry in self._tree(tree).iteritems():
-                self._entry(here, entry.path, entry.mode, entry.sha, depth)
+                self._entry(here, entry.path, entry.mode, entry.sha, above)
         finally:
             os.close(here)
 
@@ -52,7 +57,7 @@ class TreeWriter:
             raise _hostile("a directory that is none")
         return found
 
-    def _entry(self, here: int, name: bytes, mode: int, sha: bytes, depth: int) -> None:
+    def _entry(self, here: int, name: bytes, mode: int, sha: bytes, above: bytes) -> None:
         check_name(name)
         self._count(BLOCK)
         kind = stat.S_IFMT(mode)
@@ -69,7 +74,11 @@ class TreeWriter:
         except (FileExistsError, NotADirectoryError):
             raise _hostile("a name twice") from None
         if kind == stat.S_IFDIR:
-            self._fill(name, here, sha, depth + 1)
+            self._fill(name, here, sha, above + name + b"/")
+        elif kind == SUBMODULE and len(self.submodules) <= MOST_SUBMODULES:
+            self.submodules.append((above + name, sha))
+        elif kind == stat.S_IFREG and above + name == b".gitmodules":
+            self.modules = sha
 
     def _blob(self, sha: bytes) -> bytes:
         _, data = self.store.get_raw(ObjectID(sha))

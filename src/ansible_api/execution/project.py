@@ -23,6 +23,7 @@ def fetch_project(preparation: Preparation) -> dict[str, Any]:
         destination=preparation.room.project,
         limits=preparation.config.git,
         keep_going=preparation.keep_going,
+        submodules=source.submodules,
     )
     return {"commit": found.commit, "source_cache": found.cache}
 

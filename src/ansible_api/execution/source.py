@@ -13,11 +13,12 @@ from ansible_api.credentials.secrets import GitLogin, SshKey
 from ansible_api.egress import Policy, Resolver
 from ansible_api.egress.connect import system_resolver
 from ansible_api.errors import JobError
-from ansible_api.execution.git_cache import Count, Entry, discard, evict, pause, read_count
+from ansible_api.execution.git_cache import Count, Entry, Note, Submodule, discard, evict, pause, read_note
 from ansible_api.execution.git_egress import allowed_addresses
-from ansible_api.execution.git_login import check_login, digest, identity, ssh_options
+from ansible_api.execution.git_login import Login, check_login, digest, identity, ssh_options
 from ansible_api.execution.git_process import GitProcess, Patience, error_of
 from ansible_api.execution.git_request import Answer, Request
+from ansible_api.execution.submodules import Project, Submodules
 from ansible_api.execution.tree_copy import copy_tree
 from ansible_api.settings import MIB, HostKeyPolicy
 
@@ -57,24 +58,49 @@ def checkout(
     destination: Path,
     limits: GitLimits,
     keep_going: Callable[[], bool],
+    submodules: bool = False,
 ) -> Checkout:
     """Put the files of `ref` (branch, tag, full commit; None is the default branch) into `destination`, made here.
 
+    With `submodules` theirs, too, at the commits that the repository names; without, their directories are empty.
     Raises JobError source_ref_not_found, source_refused, source_denied, source_host_key,
     source_too_large, source_invalid or canceled, and TransientJobError source_unreachable or source_not_stored. What
     `destination` holds after an error is undefined.
     """
-    check_login(repo, login)
-    patience = Patience(limits.timeout, keep_going)
-    who = identity(login)
-    known_hosts = cache / "known_hosts" / who
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (
-        ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options,
-        closing(GitProcess(secrets_dir, patience)) as process,
-    ):
-        git = _Git(repo, ref, login, options, limits, process)
-        return _Job(Entry(cache, digest(repo, who)), git, destination, patience).checkout()
+    here = _Worker(cache, secrets_dir, limits, Patience(limits.timeout, keep_going))
+    found, note = here.checkout(repo, ref, login, destination)
+    hits = [found.cache]
+
+    def one(repo: str, commit: str, login: Login, place: Path) -> Note:
+        submodule, note = here.checkout(repo, commit, login, place)
+        hits.append(submodule.cache)
+        return note
+
+    if submodules:
+        Submodules(one, limits.schemes, limits.size).below(Project(repo, login, note, destination))
+    return Checkout(found.commit, "miss" if "miss" in hits else "hit")
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What all repositories of one job have in common."""
+
+    cache: Path
+    secrets_dir: Path
+    limits: GitLimits
+    patience: Patience
+
+    def checkout(self, repo: str, ref: str | None, login: Login, destination: Path) -> tuple[Checkout, Note]:
+        check_login(repo, login)
+        who, limits = identity(login), self.limits
+        known_hosts = self.cache / "known_hosts" / who
+        self.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (
+            ssh_options(login, known_hosts, self.secrets_dir, limits.host_keys, limits.connect_timeout) as options,
+            closing(GitProcess(self.secrets_dir, self.patience)) as process,
+        ):
+            git = _Git(repo, ref, login, options, limits, process)
+            return _Job(Entry(self.cache, digest(repo, who)), git, destination, self.patience).checkout()
 
 
 def ls_remote(
@@ -155,38 +181,41 @@ class _Job:
     destination: Path
     patience: Patience
 
-    def checkout(self) -> Checkout:
+    def checkout(self) -> tuple[Checkout, Note]:
         wanted = self.git.resolve()
-        if self._copy(wanted.commit):
-            return Checkout(wanted.commit, "hit")
+        if note := self._copy(wanted.commit):
+            return Checkout(wanted.commit, "hit"), note
         fetched = False
         with self.entry.writing(self._wait) as scratch:
-            # Another job may have fetched it while this one waited.
-            if not self._copy(wanted.commit):
+            note = self._copy(wanted.commit)  # another job may have fetched it while this one waited
+            if note is None:
                 fetched = self._fetch(wanted, scratch)
-                if not self._copy(wanted.commit):
-                    raise JobError("source_invalid", "The fetched files do not hold what was fetched: check the disk.")
+                note = self._copy(wanted.commit)
+        if note is None:
+            raise JobError("source_invalid", "The fetched files do not hold what was fetched: check the disk.")
         evict(self.entry.root, self.git.limits.cache_size)
-        return Checkout(wanted.commit, "miss" if fetched else "hit")
+        return Checkout(wanted.commit, "miss" if fetched else "hit"), note
 
     def _wait(self) -> None:
         self.patience.check()
         pause()
 
-    def _copy(self, commit: str) -> bool:
-        """Whether the cache had the whole tree and the destination has it now."""
+    def _copy(self, commit: str) -> Note | None:
+        """What the destination holds now; None when the cache did not have the whole tree."""
         with self.entry.reading(commit) as tree:
             if tree is None:
-                return False
-            if copy_tree(tree / "files", self.destination, self.patience.check) == read_count(tree):
-                return True
+                return None
+            note = read_note(tree)
+            if copy_tree(tree / "files", self.destination, self.patience.check) == note.count:
+                return note
         # A crash of the machine can leave files empty that were written before it.
         discard(self.entry.root, tree)
         discard(self.entry.root, self.destination)
-        return False
+        return None
 
     def _fetch(self, wanted: Answer, scratch: Path) -> bool:
         """Bring the commit's tree into the cache; whether objects came from the repository."""
+        self.entry.drop_worn_mirror()
         mirror = self.entry.mirror
         fresh = not mirror.is_dir()
         made = scratch / "mirror" if fresh else mirror
@@ -198,7 +227,8 @@ class _Job:
         if answer.error:
             raise error_of(answer)
         self.entry.keep_mirror(made)
-        self.entry.keep_tree(scratch, wanted.commit, Count(answer.files, answer.size))
+        submodules = tuple(Submodule(*each) for each in answer.submodules)
+        self.entry.keep_tree(scratch, wanted.commit, Note(Count(answer.files, answer.size), submodules))
         return answer.fetched
 
 

@@ -57,6 +57,8 @@ class Worker:
         ref: str | None = None,
         login: SshKey | GitLogin | None = None,
         keep_going: Callable[[], bool] = lambda: True,
+        *,
+        submodules: bool = False,
     ) -> tuple[Checkout, Path]:
         """The outcome and where the files are."""
         destination = self.new_destination()
@@ -69,6 +71,7 @@ class Worker:
             destination=destination,
             limits=self.limits,
             keep_going=keep_going,
+            submodules=submodules,
         )
         return done, destination
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_api.execution.git_cache import Count, Entry, discard, evict, locked
+from ansible_api.execution.git_cache import Count, Entry, Note, discard, evict, locked
 
 
 def never() -> None:
@@ -24,7 +24,7 @@ def store(root: Path, key: str, size: int, used: float) -> Entry:
     with entry.writing(never) as scratch:
         (scratch / "files").mkdir()
         (scratch / "files" / "site.yml").write_text(key)
-        entry.keep_tree(scratch, "c", Count(1, size))
+        entry.keep_tree(scratch, "c", Note(Count(1, size)))
     os.utime(entry.tree("c") / "count", (used, used))
     return entry
 
