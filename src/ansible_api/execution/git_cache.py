@@ -5,6 +5,7 @@
     repos/<key>/tmp-*            what is being made; swept by the next holder of the exclusive lock
     trees/<key>-<commit>/files/  read under a shared lock of trees/<key>-<commit>
     trees/<key>-<commit>/count   JSON of the note of what was written; its time of change is that of the last use
+    asked/                       what servers said just now, for jobs that ask the same (git_sharing.py)
     trash/                       what is being removed
 
 Locks are `flock` on the directories themselves, so they end with their process and leave nothing behind. Whatever

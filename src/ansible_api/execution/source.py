@@ -12,12 +12,13 @@ from typing import Literal
 from ansible_api.credentials.secrets import GitLogin, SshKey
 from ansible_api.egress import Policy, Resolver
 from ansible_api.egress.connect import system_resolver
-from ansible_api.errors import JobError
+from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution.git_cache import Count, Entry, Note, Submodule, discard, evict, pause, read_note
 from ansible_api.execution.git_egress import allowed_addresses
 from ansible_api.execution.git_login import Login, check_login, digest, identity, ssh_options
 from ansible_api.execution.git_process import GitProcess, Patience, error_of
 from ansible_api.execution.git_request import Answer, Request
+from ansible_api.execution.git_sharing import shared
 from ansible_api.execution.submodules import Project, Submodules
 from ansible_api.execution.tree_copy import copy_tree
 from ansible_api.settings import MIB, HostKeyPolicy
@@ -140,9 +141,13 @@ class _Git:
         return allowed_addresses(self.repo, self.limits.egress, self.limits.resolver, self.limits.connect_timeout)
 
     def resolve(self) -> Answer:
-        if self.ref and FULL_COMMIT.fullmatch(self.ref):
-            return Answer(want=self.ref, commit=self.ref)  # names itself: nothing to ask
-        return self._checked(self.process.ask(self._request("resolve")))
+        """What the server says, trouble included, in a form that other jobs can be told as well."""
+        try:
+            request = self._request("resolve")
+        except JobError as error:
+            transient = isinstance(error, TransientJobError)
+            return Answer(error=error.job_code, detail=error.detail, transient=transient)
+        return self.process.ask(request)
 
     def fetch(self, wanted: Answer, mirror: Path, tree: Path) -> Answer:
         request = self._request("fetch", want=wanted.want, commit=wanted.commit, mirror=str(mirror), tree=str(tree))
@@ -166,11 +171,6 @@ class _Git:
             **more,
         )
 
-    def _checked(self, answer: Answer) -> Answer:
-        if answer.error:
-            raise error_of(answer)
-        return answer
-
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -182,7 +182,7 @@ class _Job:
     patience: Patience
 
     def checkout(self) -> tuple[Checkout, Note]:
-        wanted = self.git.resolve()
+        wanted = self._resolve()
         if note := self._copy(wanted.commit):
             return Checkout(wanted.commit, "hit"), note
         fetched = False
@@ -195,6 +195,17 @@ class _Job:
             raise JobError("source_invalid", "The fetched files do not hold what was fetched: check the disk.")
         evict(self.entry.root, self.git.limits.cache_size)
         return Checkout(wanted.commit, "miss" if fetched else "hit"), note
+
+    def _resolve(self) -> Answer:
+        ref = self.git.ref or ""
+        if FULL_COMMIT.fullmatch(ref):
+            return Answer(want=ref, commit=ref)  # names itself: nothing to ask
+        question = digest(self.entry.key, ref)
+        text = shared(self.entry.root / "asked", question, lambda: self.git.resolve().to_json().decode(), self._wait)
+        answer = Answer.from_json(text.encode())
+        if answer.error:
+            raise error_of(answer)
+        return answer
 
     def _wait(self) -> None:
         self.patience.check()
