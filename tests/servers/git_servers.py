@@ -9,7 +9,7 @@ import pwd
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -154,6 +154,8 @@ class HttpsGitServer:
     port: int = 0
     requests: list[GitRequest] = field(default_factory=list)
     answer: Callable[[GitRequest], tuple[int, dict[str, str]] | None] = lambda _request: None
+    tamper: Callable[[GitRequest, bytes], bytes] = lambda _request, data: data
+    stream: Callable[[GitRequest], Iterable[bytes] | None] = lambda _request: None
     newest_protocol: bool = True
     hold: bool = False
     holding: threading.Event = field(default_factory=threading.Event)
@@ -200,8 +202,20 @@ class _Handler(BaseHTTPRequestHandler):
             and request.authorization != f"Basic {base64.b64encode(f'{USERNAME}:{self.git.token}'.encode()).decode()}"
         ):
             self._send(401, {"WWW-Authenticate": "Basic realm=git"}, b"")
+        elif pieces := self.git.stream(request):
+            self._stream(pieces)
         else:
-            self._send(*self._backend(request), hold=request.fetches)
+            status, headers, data = self._backend(request)
+            self._send(status, headers, self.git.tamper(request, data), hold=request.fetches)
+
+    def _stream(self, pieces: Iterable[bytes]) -> None:
+        """Send as an answer to a fetch what may have no end."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-git-upload-pack-result")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(piece)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":

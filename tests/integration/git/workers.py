@@ -1,9 +1,10 @@
 """A worker's directories with checkouts in them, in this process and in others."""
 
+import itertools
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -37,7 +38,7 @@ class Worker:
 
     home: Path
     limits: GitLimits = LIMITS
-    jobs: int = 0
+    jobs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def cache(self) -> Path:
@@ -48,8 +49,7 @@ class Worker:
         return self.home / "secrets"
 
     def new_destination(self) -> Path:
-        self.jobs += 1
-        return self.home / f"job{self.jobs}"
+        return self.home / f"job{next(self.jobs)}"  # also when threads ask at once
 
     def checkout(
         self,
