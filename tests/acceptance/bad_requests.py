@@ -81,6 +81,8 @@ REFUSED: Mapping[str, Refused] = {
     "host that begins with a hyphen": inventory(NO_HYPHEN, "/hosts/0", hosts=["-oProxyCommand=id"]),
     "URL scheme not allowed": source("is not allowed here: use", "repo", repo="git://git.example.com/a.git"),
     "http is not https": source("is not allowed here: use", "repo", repo="http://git.example.com/a.git"),
+    "repository at the metadata service": source("not allowed", "repo", repo="https://169.254.169.254/a.git"),
+    "repository at the metadata service by ssh": source("not allowed", "repo", repo="git@169.254.169.254:a.git"),
     "ext": source("give a git URL", "repo", repo="ext::sh -c id"),
     "ext without blanks": source("give a git URL", "repo", repo="ext::sh"),
     "token in the URL": source("name them in git_credential", "repo", repo=f"https://u:{CANARY}@git.example.com/a"),
