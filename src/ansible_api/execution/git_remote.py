@@ -41,7 +41,7 @@ class LocalRemote:
 
     def fetch(self, mirror: Repo, want: bytes, names: Sequence[bytes]) -> None:
         if ObjectID(want) in self._repo.object_store:
-            self._repo.fetch(mirror, determine_wants=lambda _refs, _depth: [ObjectID(want)])
+            self._repo.fetch(mirror, determine_wants=lambda _refs, _depth: [ObjectID(want)], depth=1)
 
 
 def open_remote(request: Request) -> Remote:

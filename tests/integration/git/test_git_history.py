@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from ansible_api.execution.git_cache import MOST_PACKS, disk_use
 from ansible_api.execution.source import Checkout
 from tests.integration.git.workers import LOGIN, MIB, Worker
@@ -9,10 +11,12 @@ from tests.servers.git_histories import COMMITS, repository_with_history
 from tests.servers.git_servers import GitRepository
 
 
-def test_a_long_history_is_not_fetched(worker, https, tmp_path):
+@pytest.mark.parametrize("by_path", [False, True])
+def test_a_long_history_is_not_fetched(worker, https, tmp_path, by_path):
     repository = repository_with_history(tmp_path / "served" / "history")
     assert repository.git("rev-list", "--count", "main") == str(COMMITS)
-    done, files = worker.checkout(https.url(repository.path), "main", LOGIN)
+    repo = str(repository.path) if by_path else https.url(repository.path)
+    done, files = worker.checkout(repo, "main", None if by_path else LOGIN)
     assert done.commit == repository.git("rev-parse", "main")
     assert sum(1 for path in files.rglob("*.yml")) == 1201
     (mirror,) = worker.cache.glob("repos/*/mirror")
