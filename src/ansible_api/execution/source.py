@@ -121,7 +121,7 @@ def ls_remote(
         ssh_options(login, known_hosts, secrets_dir, limits.host_keys, limits.connect_timeout) as options,
         closing(GitProcess(secrets_dir, patience)) as process,
     ):
-        return _Git(repo, None, login, options, limits, process).resolve().commit
+        return _accepted(_Git(repo, None, login, options, limits, process).resolve()).commit
 
 
 @dataclass(frozen=True)
@@ -202,10 +202,7 @@ class _Job:
             return Answer(want=ref, commit=ref)  # names itself: nothing to ask
         question = digest(self.entry.key, ref)
         text = shared(self.entry.root / "asked", question, lambda: self.git.resolve().to_json().decode(), self._wait)
-        answer = Answer.from_json(text.encode())
-        if answer.error:
-            raise error_of(answer)
-        return answer
+        return _accepted(Answer.from_json(text.encode()))
 
     def _wait(self) -> None:
         self.patience.check()
@@ -235,12 +232,17 @@ class _Job:
             discard(self.entry.root, mirror)
             discard(self.entry.root, scratch / "files")
             return self._fetch(wanted, scratch)
-        if answer.error:
-            raise error_of(answer)
+        _accepted(answer)
         self.entry.keep_mirror(made)
         submodules = tuple(Submodule(*each) for each in answer.submodules)
         self.entry.keep_tree(scratch, wanted.commit, Note(Count(answer.files, answer.size), submodules))
         return answer.fetched
+
+
+def _accepted(answer: Answer) -> Answer:
+    if answer.error:
+        raise error_of(answer)
+    return answer
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
