@@ -36,7 +36,8 @@ def guarded_proxy(policy: Policy, *, timeout: float = 600.0, resolver: Resolver 
     """Serve until left; gives the proxy's URL with the user and password that it asks for.
 
     `timeout` seconds is the longest life of one connection. A denied destination is answered with 403 and a reason
-    phrase that begins with DENIED, an unreachable one with 502.
+    phrase that begins with DENIED, an unreachable one with 504: clients such as
+    ansible-galaxy try a 502 again for a minute, and whoever enters this has better ways to try again.
     """
     password = secrets.token_urlsafe(24)
     with socket.create_server(("127.0.0.1", 0), backlog=MOST_CONNECTIONS) as listener:
@@ -149,7 +150,7 @@ class _Proxy:
         except EgressDenied as error:
             _refuse(client, 403, f"{DENIED}: {error.detail}")
         except EgressFailed as error:
-            _refuse(client, 502, error.detail)
+            _refuse(client, 504, error.detail)
 
     def _check_password(self, request: _Request) -> None:
         wanted = b"Basic " + b64encode(f"{USER}:{self.password}".encode())
