@@ -46,6 +46,7 @@ class GalaxyServer:
     answer: Callable[[str], tuple[int, dict[str, str]] | None] = lambda _path: None
     download_base: str | None = None
     hang: bool = False
+    flood: str | None = None  # the path whose answer never ends
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -126,7 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
         galaxy.requests.append(GalaxyRequest(self.path, authorization))
         if galaxy.hang:
             galaxy.released.wait(60)
-        if told := galaxy.answer(parts.path):
+        if galaxy.flood and parts.path.startswith(galaxy.flood):
+            self._flood()
+        elif told := galaxy.answer(parts.path):
             self._send(told[0], b"{}", told[1])
         elif authorization != f"Token {galaxy.token}" and galaxy.asks_for_token(parts.path):
             self._send(401, json.dumps({"errors": [{"title": "Authentication required"}]}).encode())
@@ -134,6 +137,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, json.dumps({"errors": [{"title": "Not found"}]}).encode())
         else:
             self._send(200, found if isinstance(found, bytes) else json.dumps(found).encode())
+
+    def _flood(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        while not self.galaxy.released.is_set():
+            self.wfile.write(b" " * 1024 * 1024)
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)

@@ -29,6 +29,11 @@ class _Meaning(NamedTuple):
 # that fits counts: what went wrong below comes before what Ansible made of it.
 _KNOWN = (
     _Meaning(
+        ("MemoryError", "Cannot allocate memory", "[Oo]ut of memory", "No space left on device", "File too large"),
+        "dependencies_too_large",
+        "ask for fewer or smaller ones",
+    ),
+    _Meaning(
         (re.escape(DENIED), "CONNECT tunnel failed, response 403"),
         "galaxy_denied",
         "name a server that this service may reach",
@@ -100,7 +105,6 @@ _KNOWN = (
         "collection_not_found",
         "correct the address of the repository",
     ),
-    _Meaning(("No space left on device", "File too large"), "dependencies_too_large", "ask for fewer or smaller ones"),
 )
 _NO_GALAXY = ("Failed to parse Galaxy response", "available_versions", "Unexpected Exception, this is probably a bug")
 _HINT = "you can use --ignore-errors"

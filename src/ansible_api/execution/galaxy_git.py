@@ -74,11 +74,12 @@ def _ssh_lines(options: tuple[str, ...]) -> Iterator[str]:
 
 
 def _git_config(repo: str, login: Login, private: Path) -> str:
+    text = "[pack]\n\tthreads = 2\n"  # or the number of processors would decide over memory
     if not isinstance(login, GitLogin):
-        return ""
+        return text
     parts = urlsplit(repo)
     told = f"username={login.username}\npassword={login.token.get_secret_value()}\n"
     path = write_private(private / "login", told)
     # Git asks helpers to store and to forget, too; this one only ever tells.
     helper = f"!f() {{ cat {shlex.quote(str(path))}; }}; f".replace("\\", "\\\\").replace('"', '\\"')
-    return f'[credential "{parts.scheme}://{parts.netloc.rpartition("@")[2]}"]\n\thelper = "{helper}"\n'
+    return text + f'[credential "{parts.scheme}://{parts.netloc.rpartition("@")[2]}"]\n\thelper = "{helper}"\n'

@@ -4,6 +4,7 @@ The server's token is for its own server only: a requirements file may name any 
 """
 
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +26,12 @@ SERVER = "requested"  # its name in ansible-galaxy's configuration
 TOKEN_PLACE = "/source/galaxy_credential"  # noqa: S105
 # Its cache of answers breaks its own second tries, and ends with its home.
 NO_CACHE = ("--no-cache",)
+LIMITED = """
+import os, resource, sys
+for limit, value in zip((resource.RLIMIT_AS, resource.RLIMIT_FSIZE), sys.argv[1:3]):
+    resource.setrlimit(limit, (int(value), int(value)))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 ANSWER_TIMEOUT = 60  # seconds for one answer of a server
 
 
@@ -51,7 +58,8 @@ def install(preparation: Preparation, wanted: Requirements, scratch: Path) -> No
             one = Requirements(**{f"{kind}s": entries})
             path = write_private(scratch / f"{kind}s.yml", one.as_json())
             argv = (program("ansible-galaxy"), kind, "install", "-r", str(path), "-p", str(files / f"{kind}s"), *flags)
-            _run(preparation, Command(argv, environment, _readable(), (scratch,)), scratch, deadline)
+            command = Command((*_limits(preparation), *argv), environment, _readable(), (scratch,))
+            _run(preparation, command, scratch, deadline)
     check_size(scratch, preparation.config.git.size)
 
 
@@ -80,6 +88,12 @@ def _run(preparation: Preparation, command: Command, scratch: Path, deadline: fl
         raise explain(done.stderr or done.stdout.decode(errors="replace"))
 
 
+def _limits(preparation: Preparation) -> tuple[str, ...]:
+    """What a server may make the command take: memory, and the size of one file."""
+    limits = preparation.config.git
+    return sys.executable, "-I", "-S", "-c", LIMITED, str(limits.memory), str(limits.size)
+
+
 def _environment(preparation: Preparation, home: Path, private: Path) -> dict[str, str]:
     """Ansible's part; nothing of the project's configuration counts."""
     config = write_private(private / "ansible.cfg", "")
@@ -93,6 +107,7 @@ def _environment(preparation: Preparation, home: Path, private: Path) -> dict[st
         "ANSIBLE_HOME": str(home / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
         "HOME": str(home),
+        "MALLOC_ARENA_MAX": "2",  # each takes 64 MiB of address space
         "TMPDIR": str(home / "tmp"),
     }
     if opened := token(preparation):

@@ -1,8 +1,12 @@
 """Collections and roles from a real Galaxy server, installed by the real ansible-galaxy, and plays that use them."""
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +17,15 @@ from pydantic import SecretStr
 from tests.integration.execution.asking import TOKEN, Job, installed
 from tests.servers.galaxy import GalaxyServer, archive, galaxy_server, pack, pack_installed
 from tests.servers.webhook_sink import WebhookSink
+from tests.waiting import wait_for
 
 from ansible_api.credentials.secrets import Secrets, Token
 from ansible_api.egress import Policy
 from ansible_api.errors import TransientJobError
 from ansible_api.execution.dependencies import Dependencies
 from ansible_api.execution.preparation import ExecutionConfig, GalaxyLimits
-from ansible_api.settings import Isolation
+from ansible_api.execution.workspace import sweep
+from ansible_api.settings import MIB, Isolation
 
 TRIAL = Policy(allow_private=True, allow_loopback=True)
 MODULE = """
@@ -30,6 +36,18 @@ module.exit_json(changed=False, told="VERSION")
 TASKS = (
     '- name: tell\n  acme.tools.tell:\n  register: told\n- name: say\n  debug: {msg: "{{ word }} {{ told.told }}"}\n'
 )
+
+KILLED = """
+import sys
+from pathlib import Path
+from ansible_api.egress import Policy
+from ansible_api.execution.preparation import ExecutionConfig
+from tests.integration.execution.asking import Job
+from tests.servers.galaxy import GalaxyServer
+home = Path(sys.argv[1])
+config = ExecutionConfig(home / "work", home / "git", egress=Policy(allow_private=True, allow_loopback=True))
+Job(config, GalaxyServer(port=int(sys.argv[2])), "job-killed.1").prepare("acme.tools 1.0.0")
+"""
 
 
 def tools(version: str, **more: Any) -> bytes:
@@ -56,7 +74,7 @@ def galaxy(server: GalaxyServer) -> GalaxyServer:
     server.roles.clear()
     server.requests.clear()
     server.answer = lambda _path: None
-    server.download_base, server.hang = None, False
+    server.download_base, server.hang, server.flood = None, False, None
     for version in ("1.0.0", "1.2.0", "2.0.0"):
         server.add(tools(version))
     server.add(pack("acme.needy", "1.0.0", {"README.md": ""}, {"acme.tools": ">=1.0.0,<2.0.0"}))
@@ -195,6 +213,12 @@ class TestWhatGoesWrong:
         assert job.fails("acme.tools 1.0.0").job_code == "dependencies_too_large"
         assert not list((job.config.cache_dir.parent / "galaxy").glob("trees/*"))
 
+    @pytest.mark.parametrize("path", ["/api/v3/collections/acme/tools/versions/", "/download/"])
+    def test_an_answer_that_never_ends(self, job: Job, path: str):
+        job.galaxy.flood = path
+        job.config = replace(job.config, git=replace(job.config.git, memory=300 * MIB, size=100 * MIB))
+        assert job.fails("acme.tools 1.0.0").job_code == "dependencies_too_large"
+
 
 class TestWhereItMayGo:
     # The service itself refuses a server at such an address; what the server says and repositories name is met here.
@@ -204,10 +228,12 @@ class TestWhereItMayGo:
         assert (error.job_code, error.retryable) == ("galaxy_denied", False)
         assert job.galaxy.requests == []
 
-    @pytest.mark.parametrize("how", ["redirect", "download_url", "source", "url", "role", "git"])
+    @pytest.mark.parametrize("how", ["redirect", "download_url", "source", "url", "role"])
     def test_nothing_leads_to_a_denied_address(self, job: Job, webhook_sink: WebhookSink, how: str):
-        # Only the sink's name is denied: the resolver of the proxy knows no other address than loopback for both.
-        denied = f"http://169.254.169.254:{webhook_sink.port}"
+        denied = f"http://0.0.0.0:{webhook_sink.port}"  # never allowed, and Linux takes it for loopback
+        with urllib.request.urlopen(urllib.request.Request(denied, b""), timeout=10) as answer:
+            assert answer.status == 204
+        webhook_sink.requests.clear()
         if how == "redirect":
             job.galaxy.answer = lambda path: (302, {"Location": f"{denied}/x"}) if "/download/" in path else None
         elif how == "download_url":
@@ -215,12 +241,16 @@ class TestWhereItMayGo:
         entries = {
             "source": f"collections: [{{name: acme.tools, source: '{denied}/api/'}}]",
             "url": f"collections: ['{denied}/acme-tools-1.0.0.tar.gz']",
-            "git": "collections: [{source: 'https://169.254.169.254/x.git', type: git}]",
             "role": f"roles: [{{src: '{denied}/r.tar.gz', name: r}}]",
         }
         job.files = {"requirements.yml": entries[how]} if how in entries else {}
         error = job.fails(*([] if how in entries else ["acme.tools 1.0.0"]))
         assert (error.job_code, error.retryable) == ("galaxy_denied", False)
+        assert webhook_sink.requests == []
+
+    def test_git_goes_to_no_denied_address_either(self, job: Job):
+        job.files = {"requirements.yml": "collections: [{source: 'https://169.254.169.254/x.git', type: git}]"}
+        assert job.fails().job_code == "galaxy_denied"
 
 
 class TestCache:
@@ -276,13 +306,16 @@ class TestCache:
 
     def test_a_writer_that_was_killed_leaves_nothing_broken(self, job: Job):
         root = job.config.cache_dir.parent / "galaxy"
-        job.prepare("acme.tools 1.0.0")
-        (home,) = (root / "repos").iterdir()
-        rest = home / "tmp-killed" / "files"
-        rest.mkdir(parents=True)
-        (home / "current").write_text('{"gener')
+        job.galaxy.answer = lambda path: job.galaxy.released.wait(60) and None if "/download/" in path else None
+        argv = [sys.executable, "-c", KILLED, str(root.parent), str(job.galaxy.port)]
+        with subprocess.Popen(argv, cwd=Path(__file__).parents[3], env={**os.environ, "PYTHONPATH": "."}) as writer:
+            wait_for(lambda: job.galaxy.downloads)
+            writer.kill()
+        sweep(job.config.work_dir)
+        job.galaxy.answer = lambda _path: None
+        assert list(root.glob("repos/*/tmp-*"))
         assert self.facts(job.prepare("acme.tools 1.0.0")) == "miss"
-        assert not rest.exists()
+        assert not list(root.glob("repos/*/tmp-*"))
         assert self.facts(job.prepare("acme.tools 1.0.0")) == "hit"
 
     def test_the_least_recently_used_goes_first_and_never_what_is_lent(self, job: Job):

@@ -30,12 +30,20 @@ COLLECTION = {"galaxy.yml": GALAXY_YML, "README.md": "x", "roles/r/tasks/main.ym
 ROLE = {"meta/main.yml": "galaxy_info: {}\ndependencies: []\n", "tasks/main.yml": "[]\n"}
 
 
-@pytest.fixture(params=[Isolation.BUBBLEWRAP, Isolation.NONE])
-def job(tmp_path: Path, request: pytest.FixtureRequest) -> Job:
+@pytest.fixture
+def isolation() -> Isolation:
+    return Isolation.AUTO
+
+
+BOTH = pytest.mark.parametrize("isolation", [Isolation.BUBBLEWRAP, Isolation.NONE])
+
+
+@pytest.fixture
+def job(tmp_path: Path, isolation: Isolation) -> Job:
     policy = Policy(allow_private=True, allow_loopback=True)
     limits = GalaxyLimits(timeout=60)
     return Job(
-        ExecutionConfig(tmp_path / "work", tmp_path / "git", request.param, egress=policy, galaxy=limits),
+        ExecutionConfig(tmp_path / "work", tmp_path / "git", isolation, egress=policy, galaxy=limits),
         GalaxyServer(),
     )
 
@@ -78,6 +86,7 @@ def connections(ssh: SshGitServer) -> int:
     return ssh.process.log.read_text().count("Connection from")
 
 
+@BOTH
 def test_over_https_with_the_token_of_the_source(
     job: Job, https: HttpsGitServer, collection: GitRepository, role: GitRepository
 ):
@@ -93,6 +102,7 @@ def test_over_https_with_the_token_of_the_source(
     assert left == []
 
 
+@BOTH
 def test_over_ssh_with_the_key_of_the_source(
     job: Job, ssh: SshGitServer, collection: GitRepository, role: GitRepository
 ):

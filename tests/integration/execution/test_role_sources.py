@@ -18,6 +18,8 @@ from ansible_api.jobs.state import Phase, Status
 from ansible_api.settings import Isolation
 
 TOKEN = "galaxy-play-token"
+# What does not differ between the isolations is shown in one.
+ONCE = pytest.mark.parametrize("isolation", [Isolation.AUTO], indirect=True)
 SAY = '- name: say\n  debug: {msg: "{{ word }} {{ role_name }} {{ ansible_facts | length > 20 }}"}\n'
 MODULE = """
 from ansible.module_utils.basic import AnsibleModule
@@ -96,22 +98,26 @@ class TestRoleOfARepository:
         assert {event.play for event in trial.events if event.play} == {"nginx"}
         assert trial.leftovers() == []
 
+    @ONCE
     def test_extra_vars_win_over_role_vars_and_facts_can_be_left_out(self, trial: Trial, roles: Path):
         source = role(roles, "roles/nginx", role_vars={"word": "role"})
         trial.run(spec(source, extra_vars={"word": "extra"}, options={"gather_facts": False}))
         assert trial.result("say")["msg"] == "extra nginx False"
         assert "Gathering Facts" not in told(trial)
 
+    @ONCE
     def test_two_roles_of_one_name_are_not_mixed_up(self, trial: Trial, roles: Path):
         trial.run(spec(role(roles, "more/roles/nginx"), options={"gather_facts": False}))
         assert told(trial) == ["beside", "common", "more"]
 
+    @ONCE
     def test_a_repository_may_be_a_role(self, trial: Trial, tmp_path: Path):
         repo = repository(tmp_path / "ansible-role-web.git", {"tasks/main.yml": SAY})
         outcome = trial.run(spec(role(repo, ".", role_vars={"word": "whole"}), options={"gather_facts": False}))
         assert outcome.status is Status.SUCCESSFUL
         assert trial.result("say")["msg"] == "whole ansible-role-web False"
 
+    @ONCE
     @pytest.mark.parametrize(
         ("path", "code"),
         [
@@ -128,7 +134,8 @@ class TestRoleOfARepository:
         assert caught.value.job_code == code
         assert not trial.playing
 
-    def test_secret_role_vars_are_in_no_event_name_and_not_in_argv(self, trial: Trial, roles: Path):
+    @ONCE
+    def test_role_vars_are_shown_only_where_the_role_shows_them(self, trial: Trial, roles: Path):
         trial.run(spec(role(roles, "roles/nginx", role_vars={"word": "x", "quiet": "role-var-secret"})))
         assert "role-var-secret" not in trial.text
 
@@ -146,11 +153,13 @@ class TestRoleOfACollection:
         assert facts["dependencies"] == {"cache": "miss", "collections": collections, "roles": []}
         assert playing.leftovers() == []
 
+    @ONCE
     def test_a_role_that_it_does_not_have(self, playing: Trial, galaxy: GalaxyServer):
         with pytest.raises(JobError, match="it has: silent, speak") as caught:
             playing.run(spec(of_collection(galaxy, "shout")))
         assert caught.value.job_code == "role_not_found"
 
+    @ONCE
     def test_a_role_without_tasks(self, playing: Trial, galaxy: GalaxyServer):
         with pytest.raises(JobError) as caught:
             playing.run(spec(of_collection(galaxy, "silent")))

@@ -53,6 +53,8 @@ HINT = "Hint: Pre-releases hosted on Galaxy or Automation Hub are not installed 
             False,
         ),
         ("[ERROR]: Failed to parse Galaxy response from 'https://x' as JSON:\n<html>", "galaxy_invalid", False),
+        ("[ERROR]: Unexpected Exception: ''\nMemoryError", "dependencies_too_large", False),
+        ("[ERROR]: [Errno 27] File too large", "dependencies_too_large", False),
         ("[ERROR]: something else", "dependencies_failed", False),
         ("", "dependencies_failed", False),
     ],
