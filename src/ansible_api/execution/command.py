@@ -10,7 +10,7 @@ from ansible_api.execution.dependencies import Dependencies
 from ansible_api.execution.environment import base_environment, program, variables, vault_arguments
 from ansible_api.execution.inventory import PLUGINS, Gathered
 from ansible_api.execution.preparation import Preparation
-from ansible_api.execution.project import neighbours, playbooks
+from ansible_api.execution.project import neighbour_collections, neighbours, playbooks
 from ansible_api.execution.sandbox import Command, Places
 from ansible_api.execution.workspace import Workspace, write_private
 from ansible_api.jobs.options import Options
@@ -109,7 +109,7 @@ def _defaults(preparation: Preparation, needed: Dependencies) -> ansible_cfg.Def
         ssh_options=_ssh_options(preparation, places),
         credentials=frozenset(name for name, given in named.items() if given),
         inventory_plugins=PLUGINS,
-        collections=(needed.collections,) if needed.collections else (),
+        collections=(*neighbour_collections(preparation), *((needed.collections,) if needed.collections else ())),
         roles=(*neighbours(preparation), *((needed.roles,) if needed.roles else ())),
     )
 

@@ -11,14 +11,15 @@ import json
 import math
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_api.errors import JobError
-from ansible_api.execution.git_cache import Count, Entry, discard, disk_use, evict, locked
+from ansible_api.errors import JobError, TransientJobError
+from ansible_api.execution.git_cache import Count, Entry, discard, evict, locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,7 @@ class Shelf:
                     files = self._take(held, oldest)  # another job may have installed it meanwhile
                     hit = files is not None
                     if files is None:
-                        install(scratch)
-                        self._keep(scratch)
+                        self._make(install, scratch)
                         files = self._take(held, -math.inf)
                 evict(self.root, cache_size)
             if files is None:
@@ -73,11 +73,21 @@ class Shelf:
         except (OSError, ValueError, KeyError, TypeError):
             return None, 0.0
 
+    def _make(self, install: Callable[[Path], None], scratch: Path) -> None:
+        try:
+            install(scratch)
+            self._keep(scratch)
+        except OSError as error:
+            detail = (
+                f"The worker could not store the collections ({error.strerror}): free space in its state directory."
+            )
+            raise TransientJobError("dependencies_not_stored", detail) from error
+
     def _keep(self, scratch: Path) -> None:
         """Put `scratch/files` into place, then point to it."""
         before, _ = self._current()
         generation = secrets.token_hex(8)
-        size = disk_use(scratch / "files")
+        size = check_size(scratch / "files", sys.maxsize)
         self.entry.keep_tree(scratch, generation, Count(1, size))
         (scratch / "current").write_text(json.dumps({"generation": generation, "installed": time.time()}))
         (scratch / "current").rename(self.entry.home / "current")
@@ -102,8 +112,8 @@ def watch_size(directory: Path, limit: int, keep_going: Callable[[], bool], paus
     return look
 
 
-def check_size(directory: Path, limit: int) -> None:
-    """JobError dependencies_too_large."""
+def check_size(directory: Path, limit: int) -> int:
+    """Bytes of all files below; JobError dependencies_too_large."""
     size = 0
     for path, _, names in os.walk(directory):
         for name in names:
@@ -114,3 +124,4 @@ def check_size(directory: Path, limit: int) -> None:
         if size > limit:
             detail = f"The collections and roles take more than {limit} bytes: ask for fewer or smaller ones."
             raise JobError("dependencies_too_large", detail)
+    return size

@@ -4,7 +4,6 @@ The server's token is for its own server only: a requirements file may name any 
 """
 
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,12 +25,7 @@ SERVER = "requested"  # its name in ansible-galaxy's configuration
 TOKEN_PLACE = "/source/galaxy_credential"  # noqa: S105
 # Its cache of answers breaks its own second tries, and ends with its home.
 NO_CACHE = ("--no-cache",)
-LIMITED = """
-import os, resource, sys
-for limit, value in zip((resource.RLIMIT_AS, resource.RLIMIT_FSIZE), sys.argv[1:3]):
-    resource.setrlimit(limit, (int(value), int(value)))
-os.execv(sys.argv[3], sys.argv[3:])
-"""
+LIMITED = 'ulimit -v "$1" && ulimit -f "$2" && shift 2 && exec "$@"'  # KiB of memory, blocks of 512 bytes of a file
 ANSWER_TIMEOUT = 60  # seconds for one answer of a server
 
 
@@ -55,7 +49,7 @@ def install(preparation: Preparation, wanted: Requirements, scratch: Path) -> No
         for kind, entries, flags in (("collection", wanted.collections, NO_CACHE), ("role", wanted.roles, ())):
             if not entries:
                 continue
-            one = Requirements(**{f"{kind}s": entries})
+            one = Requirements(**{f"{kind}s": tuple(_at_ours(entry, server(preparation)) for entry in entries)})
             path = write_private(scratch / f"{kind}s.yml", one.as_json())
             argv = (program("ansible-galaxy"), kind, "install", "-r", str(path), "-p", str(files / f"{kind}s"), *flags)
             command = Command((*_limits(preparation), *argv), environment, _readable(), (scratch,))
@@ -71,6 +65,12 @@ def server(preparation: Preparation) -> str:
 def token(preparation: Preparation) -> Token | None:
     """What opens it."""
     return preparation.secrets.get(TOKEN_PLACE, Token)
+
+
+def _at_ours(entry: dict[str, str], url: str) -> dict[str, str]:
+    """An entry that names our server's address gets the token; ansible-galaxy sees other servers in a mere slash."""
+    ours = entry.get("source", "").rstrip("/") == url.rstrip("/")
+    return {key: text for key, text in entry.items() if not (ours and key == "source")}
 
 
 def _run(preparation: Preparation, command: Command, scratch: Path, deadline: float) -> None:
@@ -91,7 +91,7 @@ def _run(preparation: Preparation, command: Command, scratch: Path, deadline: fl
 def _limits(preparation: Preparation) -> tuple[str, ...]:
     """What a server may make the command take: memory, and the size of one file."""
     limits = preparation.config.git
-    return sys.executable, "-I", "-S", "-c", LIMITED, str(limits.memory), str(limits.size)
+    return "/bin/sh", "-c", LIMITED, "sh", str(limits.memory // 1024), str(limits.size // 512)
 
 
 def _environment(preparation: Preparation, home: Path, private: Path) -> dict[str, str]:

@@ -50,3 +50,9 @@ def neighbours(preparation: Preparation) -> tuple[Path, ...]:
     """Where roles lie that the project's role may depend on."""
     source = preparation.spec.source
     return role_directories(preparation.room.project, source) if isinstance(source, RoleSource) else ()
+
+
+def neighbour_collections(preparation: Preparation) -> tuple[Path, ...]:
+    """Where the collections of a role's repository lie: beside a playbook, Ansible would find them by itself."""
+    directory = preparation.room.project / "collections"
+    return (directory,) if isinstance(preparation.spec.source, RoleSource) and directory.is_dir() else ()

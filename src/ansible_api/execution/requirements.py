@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from ansible_api.errors import JobError
 from ansible_api.execution.source import FULL_COMMIT, resolve_inside
 from ansible_api.jobs.sources import CollectionRoleSource, Source
-from ansible_api.jobs.text import repo_scheme
+from ansible_api.jobs.text import RepoUrl, repo_scheme
 
 SIZE_LIMIT = 256 * 1024
 MOST = 200  # collections, and roles
@@ -32,6 +33,7 @@ GALAXY_ROLE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+", re.ASCII)
 DIRECTORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", re.ASCII)
 VERSION = re.compile(r"[A-Za-z0-9_*<>=!][A-Za-z0-9_./*<>=!,+~@ -]*", re.ASCII)
 EXACT = re.compile(r"(==?)?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", re.ASCII)
+REPOSITORY: TypeAdapter[str] = TypeAdapter(RepoUrl)
 COLLECTION_KEYS = {"name", "source", "type", "version"}
 ROLE_KEYS = {"name", "role", "scm", "src", "version"}
 
@@ -123,12 +125,18 @@ def _collection(file: str, entry: Any, schemes: frozenset[str]) -> dict[str, str
     address = texts.pop("source", None) or texts.pop("name", "")
     texts.pop("name", None)  # the collection itself says it
     if kind == "git" or (kind is None and address.startswith(("git+", "git@"))):
-        _check_git(file, address.removeprefix("git+").partition("#")[0], schemes)
-        return texts | {"type": "git", "source": address}
+        address, _, version = address.removeprefix("git+").partition(",")
+        if version and not VERSION.fullmatch(version):
+            raise _invalid(file, f"{version[:100]!r} is not a git ref")
+        repository, _, directory = address.partition("#")
+        _check_git(file, repository, schemes)
+        if ".." in directory:
+            raise _invalid(file, "a directory of a repository must lie in it")
+        return texts | {"type": "git", "source": address} | ({"version": version} if version else {})
     if kind in (None, "url") and address.startswith(("https://", "http://")):
         _check_web(file, address)
         return texts | {"type": "url", "source": address}
-    raise _invalid(file, f"{address[:100]!r} is not a collection of a Galaxy server, a git repository or a web address")
+    raise _invalid(file, f"{_shown(address)} is not a collection of a Galaxy server, a git repository or a web address")
 
 
 def _role(file: str, entry: Any, schemes: frozenset[str]) -> dict[str, str]:
@@ -144,7 +152,7 @@ def _role(file: str, entry: Any, schemes: frozenset[str]) -> dict[str, str]:
     name = texts.get("name") if texts.get("name") != source else None
     name = name or _role_name(source)
     if not DIRECTORY.fullmatch(name) or ".." in name:
-        raise _invalid(file, f"{name[:100]!r} cannot be the name of a role")
+        raise _invalid(file, f"{_shown(name)} cannot be the name of a role")
     known = {"name": name, "src": source} | ({"version": texts["version"]} if "version" in texts else {})
     if scm == "git":
         _check_git(file, source, schemes)
@@ -154,7 +162,7 @@ def _role(file: str, entry: Any, schemes: frozenset[str]) -> dict[str, str]:
     if "://" in source:
         _check_web(file, source)
     elif not GALAXY_ROLE.fullmatch(source):
-        raise _invalid(file, f"{source[:100]!r} is not a role of a Galaxy server, a git repository or a web address")
+        raise _invalid(file, f"{_shown(source)} is not a role of a Galaxy server, a git repository or a web address")
     return known
 
 
@@ -192,27 +200,31 @@ def _texts(file: str, entry: Any, keys: set[str]) -> dict[str, str]:
 
 def _check_web(file: str, address: str) -> None:
     parts = _split(file, address)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise _invalid(file, f"{address[:100]!r} is not a web address")
+    if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
+        raise _invalid(file, f"{_shown(address)} is not a web address without a login")
 
 
 def _check_git(file: str, address: str, schemes: frozenset[str]) -> None:
-    if repo_scheme(address) not in schemes or "::" in address or ("://" not in address and ":" not in address):
-        allowed = ", ".join(sorted(schemes))
-        raise _invalid(file, f"{_shown(address)} is not a git address of an allowed kind: {allowed}")
-    if "://" in address and not _split(file, address).hostname and repo_scheme(address) != "file":
+    """As strict as with the repositories of requests: this becomes an argument of git."""
+    try:
+        REPOSITORY.validate_python(address)
+    except ValidationError as error:
+        raise _invalid(file, error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    if "://" in address and not _split(file, address).hostname:
         raise _invalid(file, f"{_shown(address)} names no host")
+    if repo_scheme(address) not in schemes:
+        raise _invalid(file, f"{_shown(address)} is not a git address of an allowed kind: {', '.join(sorted(schemes))}")
 
 
-def _split(file: str, address: str) -> Any:
+def _split(file: str, address: str) -> SplitResult:
     try:
         return urlsplit(address)
     except ValueError:
         raise _invalid(file, "an address is not a URL") from None
 
 
-def _shown(address: str) -> str:
-    return repr(re.sub(r"//[^/@]*@", "//", address)[:100])
+def _shown(text: str) -> str:
+    return repr(re.sub(r"//[^/@]*@", "//", text)[:100])
 
 
 def _named(name: str, version: str | None) -> dict[str, str]:

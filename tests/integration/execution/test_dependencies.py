@@ -117,6 +117,11 @@ class TestWhatIsInstalled:
         asked = {request.authorization for request in job.galaxy.requests if request.path != "/api/"}
         assert asked == {f"Token {TOKEN}"}
 
+    def test_our_server_named_in_the_file_gets_it_too(self, job: Job):
+        entry = f"collections: [{{name: acme.tools, version: 1.0.0, source: '{job.galaxy.url.rstrip('/')}'}}]"
+        job.files = {"requirements.yml": entry}
+        assert installed(job.prepare()) == {"acme.tools": "1.0.0"}
+
     def test_another_server_named_in_the_file_gets_no_token(self, job: Job):
         with galaxy_server() as other:
             other.add(tools("7.0.0"))

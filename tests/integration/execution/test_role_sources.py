@@ -111,6 +111,15 @@ class TestRoleOfARepository:
         assert told(trial) == ["beside", "common", "more"]
 
     @ONCE
+    def test_finds_the_collections_of_its_repository(self, trial: Trial, tmp_path: Path):
+        files = {
+            "roles/r/tasks/main.yml": "- name: tell\n  own.kept.tell:\n",
+            "collections/ansible_collections/own/kept/plugins/modules/tell.py": MODULE,
+        }
+        trial.run(spec(role(repository(tmp_path / "repo", files), "roles/r"), options={"gather_facts": False}))
+        assert trial.result("tell")["told"] == "by a module"
+
+    @ONCE
     def test_a_repository_may_be_a_role(self, trial: Trial, tmp_path: Path):
         repo = repository(tmp_path / "ansible-role-web.git", {"tasks/main.yml": SAY})
         outcome = trial.run(spec(role(repo, ".", role_vars={"word": "whole"}), options={"gather_facts": False}))

@@ -1,9 +1,11 @@
+import errno
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from ansible_api.errors import JobError
+from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution.galaxy_cache import Shelf, check_size, watch_size
 
 LARGE = 10**9
@@ -57,6 +59,15 @@ def test_a_failed_installation_leaves_nothing(tmp_path: Path) -> None:
         take(Shelf(tmp_path, "k"), broken)
     assert not list((tmp_path / "repos" / "k").iterdir())
     assert take(Shelf(tmp_path, "k")) is False
+
+
+def test_trouble_with_the_disk_is_worth_another_attempt(tmp_path: Path) -> None:
+    def full(scratch: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(TransientJobError, match="No space left on device") as caught:
+        take(Shelf(tmp_path, "k"), full)
+    assert caught.value.job_code == "dependencies_not_stored"
 
 
 def test_who_waits_can_give_up(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class TestCollections:
                 {"name": "a.b", "source": "https://hub.example/"},
                 {"name": "a.b", "type": "galaxy", "source": "https://hub.example/"},
             ),
-            ("git+https://g.example/r.git", {"type": "git", "source": "git+https://g.example/r.git"}),
+            ("git+https://g.example/r.git", {"type": "git", "source": "https://g.example/r.git"}),
             (
                 {"name": "https://g.example/r.git", "type": "git", "version": "main"},
                 {"type": "git", "source": "https://g.example/r.git", "version": "main"},
@@ -120,6 +120,10 @@ class TestCollections:
             (
                 {"name": "a.b", "source": "git@g.example:r.git", "type": "git"},
                 {"type": "git", "source": "git@g.example:r.git"},
+            ),
+            (
+                "git+https://g.example/r.git#/sub/dir,v1",
+                {"type": "git", "source": "https://g.example/r.git#/sub/dir", "version": "v1"},
             ),
             ("https://g.example/a-b-1.tar.gz", {"type": "url", "source": "https://g.example/a-b-1.tar.gz"}),
         ],
@@ -148,6 +152,13 @@ class TestCollections:
             {"name": "git://g.example/r.git", "type": "git"},
             {"name": "/srv/r.git", "type": "git"},
             {"name": "https:///r.git", "type": "git"},
+            "git+--upload-pack=x:y",
+            {"source": "git+--upload-pack=x:y", "type": "git"},
+            {"source": "ssh://-oProxyCommand=x/r", "type": "git"},
+            "git+https://g.example/r.git,--orphan",
+            "git+https://g.example/r.git#../../etc",
+            {"name": "https://me:secret@g.example/r", "type": "git"},
+            "https://me:secret@g.example/a-b-1.tar.gz",
             {"name": "https://[", "type": "git"},
             {"name": "a\nb.c"},
             {"name": {"x": "y"}},
@@ -160,8 +171,10 @@ class TestCollections:
         refused(tmp_path, root={"collections": [entry]})
 
     def test_a_login_in_an_address_is_not_repeated(self, tmp_path: Path) -> None:
-        detail = refused(tmp_path, root={"collections": [{"name": "http://me:secret@g.example/r", "type": "git"}]})
-        assert "secret" not in detail
+        for address in ("https://me:secret@g.example/r", "git+https://me:secret@g.example/r"):
+            assert "secret" not in refused(tmp_path, root={"collections": [{"name": address, "type": "git"}]})
+            assert "secret" not in refused(tmp_path, root={"collections": [address]})
+            assert "secret" not in refused(tmp_path, root={"roles": [address]})
 
 
 class TestRoles:
@@ -204,6 +217,9 @@ class TestRoles:
             {"src": "file:///srv/r.tar.gz"},
             {"src": "git@g.example:x/y.git"},
             {"src": "a.b", "version": "-x"},
+            {"src": "git+git+--upload-pack=x:y"},
+            {"src": "-x@g.example:y", "scm": "git", "name": "x"},
+            {"src": "git+hg+https://g.example/r"},
             {"src": "ext::id", "scm": "git", "name": "x"},
             ["a.b"],
         ],
