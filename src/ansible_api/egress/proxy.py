@@ -9,6 +9,7 @@ import secrets
 import select
 import socket
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ CONNECT_TIMEOUT = 20.0
 IDLE_TIMEOUT = 120.0
 MOST_CONNECTIONS = 64
 PIECE = 64 * 1024
+PAUSE = 0.05
 # Between two neighbours only (RFC 9110, 7.6.1); Host is written from the URL.
 HOP_BY_HOP = {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authorization", b"host", b"te", b"upgrade"}
 
@@ -89,15 +91,15 @@ class _Proxy:
             except OSError:
                 if self.closing:
                     return
+                time.sleep(PAUSE)  # out of file descriptors
                 continue
             thread = threading.Thread(target=self._serve, args=(client,), name="egress-proxy-connection")
             with self.lock:
                 taken = not self.closing and len(self.threads) < MOST_CONNECTIONS
                 if taken:
                     self.threads.add(thread)
-            if taken:
-                thread.start()
-            else:
+                    thread.start()  # within the lock: who closes joins only what has been started
+            if not taken:
                 client.close()
 
     def close(self) -> None:
@@ -110,8 +112,7 @@ class _Proxy:
                 _shut(connection)
             threads = list(self.threads)
         for thread in threads:
-            with suppress(RuntimeError):  # not started yet: it finds the proxy closing
-                thread.join()
+            thread.join()
 
     def _serve(self, client: socket.socket) -> None:
         try:

@@ -89,13 +89,18 @@ def _collections(directory: Path) -> Iterator[dict[str, str]]:
     for path in sorted(directory.glob("ansible_collections/*/*/MANIFEST.json"))[:MOST]:
         info = _note(directory, path, json.loads).get("collection_info")
         number = info.get("version") if isinstance(info, dict) else None
-        yield {"name": f"{path.parts[-3]}.{path.parts[-2]}", "version": str(number)[:VERSION_LIMIT]}
+        yield {"name": f"{path.parts[-3]}.{path.parts[-2]}", "version": _version(number)}
 
 
 def _roles(directory: Path) -> Iterator[dict[str, str]]:
     for path in sorted(directory.glob("*/meta/.galaxy_install_info"))[:MOST]:
         number = _note(directory, path, yaml.safe_load).get("version")
-        yield {"name": path.parts[-3], "version": str(number or "")[:VERSION_LIMIT]}
+        yield {"name": path.parts[-3], "version": _version(number)}
+
+
+def _version(noted: Any) -> str:
+    # Only of what is short: a list of YAML's may stand for more than memory holds.
+    return str(noted)[:VERSION_LIMIT] if isinstance(noted, str | int | float) else ""
 
 
 def _note(directory: Path, path: Path, load: Callable[[str], Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -189,9 +190,12 @@ def _texts(file: str, entry: Any, keys: set[str]) -> dict[str, str]:
         raise _invalid(file, "write each entry as a name or a mapping")
     if unknown := sorted(str(key)[:50] for key in entry if key not in keys):
         raise _invalid(file, f"remove {', '.join(unknown)}: an entry may have {', '.join(sorted(keys))}")
-    texts = {str(key): str(value) for key, value in entry.items() if value not in (None, "")}
+    given = {str(key): value for key, value in entry.items() if value is not None and value != ""}
+    if any(not isinstance(value, str | int | float | date) for value in given.values()):
+        raise _invalid(file, "write single values in an entry, no lists or mappings")
+    texts = {key: str(value) for key, value in given.items()}
     for key, text in texts.items():
-        if isinstance(entry[key], (dict, list)) or len(text) > TEXT_LIMIT or not text.isprintable() or text[0] == "-":
+        if len(text) > TEXT_LIMIT or not text.isprintable() or text[0] == "-":
             raise _invalid(file, f"{key} must be a short text that does not begin with '-'")
     if "version" in texts and not VERSION.fullmatch(texts["version"]):
         raise _invalid(file, f"{texts['version'][:100]!r} is not a version, a range of versions or a git ref")

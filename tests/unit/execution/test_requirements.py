@@ -11,6 +11,10 @@ from ansible_api.jobs.sources import CollectionRoleSource, PlaybookSource
 SCHEMES = frozenset({"https", "ssh"})
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
+# Lists of lists by aliases: written out, more than memory holds.
+LEVELS = "".join(f"  - &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 10))
+BOMB = f"roles:\n- name: &a0 [x]\n  version:\n{LEVELS}"
+
 
 def source(*collections: dict[str, str]) -> PlaybookSource:
     parts = {"type": "playbook", "repo": "https://git.example/r.git", "path": "site.yml"}
@@ -84,6 +88,7 @@ class TestWhereTheyAreRead:
             "collections: [1]",
             "[" * 5000,
             "#" * (SIZE_LIMIT + 1),
+            BOMB,
             "!!python/object/apply:os.system [id]",
             "\x00",
         ],
