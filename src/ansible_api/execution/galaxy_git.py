@@ -20,6 +20,7 @@ from ansible_api.jobs.sources import GitLocation
 # ssh's options of git_login.py that are no `-o`, as a configuration file has them.
 SSH_FLAGS = {"-T": "RequestTTY no", "-a": "ForwardAgent no", "-x": "ForwardX11 no"}
 
+SCP_LIKE = re.compile(r"[^@/]*@(\[[^]]+\]|[^:/]+):")
 HOST = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 
 
@@ -49,7 +50,8 @@ def git_environment(preparation: Preparation, home: Path, private: Path) -> Iter
 def _host(repo: str) -> str:
     if "://" in repo:
         return urlsplit(repo).hostname or ""
-    return repo.partition(":")[0].rpartition("@")[2].strip("[]")
+    found = SCP_LIKE.match(repo)
+    return found[1].strip("[]") if found else ""
 
 
 def _ssh_config(host: str, ours: tuple[str, ...], others: tuple[str, ...]) -> str:
