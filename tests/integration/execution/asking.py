@@ -1,5 +1,6 @@
 """Asks for collections and roles as a job does, without its play."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +23,10 @@ TOKEN = "galaxy-tests-token"
 class Job:
     """Asks for dependencies as a job does, and looks at them while they are lent."""
 
-    def __init__(self, config: ExecutionConfig, galaxy: GalaxyServer, marker: str = "job-x.1") -> None:
-        self.config, self.galaxy, self.marker = config, galaxy, marker
+    def __init__(self, config: ExecutionConfig, galaxy: GalaxyServer, marker: str = "") -> None:
+        self.config, self.galaxy = config, galaxy
+        # Strays are found by the marker: no two test runs on this machine may share one.
+        self.marker = marker or f"job-{uuid.uuid4().hex}.1"
         self.secrets = Secrets({"/source/galaxy_credential": Token(SecretStr(TOKEN))})
         self.secrets_dir = config.work_dir  # of the job, once it has begun
         self.files: dict[str, str] = {}

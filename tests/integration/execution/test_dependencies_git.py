@@ -86,7 +86,6 @@ def connections(ssh: SshGitServer) -> int:
     return ssh.process.log.read_text().count("Connection from")
 
 
-@BOTH
 def test_over_https_with_the_token_of_the_source(
     job: Job, https: HttpsGitServer, collection: GitRepository, role: GitRepository
 ):

@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -99,6 +100,19 @@ def test_the_cache_stays_below_its_size(tmp_path: Path) -> None:
         take(Shelf(tmp_path, f"k{number}"), cache_size=2500)
     assert take(Shelf(tmp_path, "k4"), never) is True
     assert len(list((tmp_path / "trees").iterdir())) <= 2
+
+
+def test_what_is_lent_is_not_evicted(tmp_path: Path) -> None:
+    with Shelf(tmp_path, "lent").lent(filled, no_wait, 1) as (files, _):
+        take(Shelf(tmp_path, "other"), cache_size=1)
+        assert (files / "it").is_file()
+    assert take(Shelf(tmp_path, "other"), cache_size=1) is False  # it was the one that could go
+
+
+def test_a_tree_that_was_removed_is_made_anew(tmp_path: Path) -> None:
+    take(Shelf(tmp_path, "k"))
+    shutil.rmtree(tmp_path / "trees")
+    assert take(Shelf(tmp_path, "k")) is False
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"generation": "gone", "installed": 1}'])
