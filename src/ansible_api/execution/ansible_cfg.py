@@ -36,6 +36,10 @@ REPLACED: dict[str, dict[str, tuple[str, ...]]] = {
 # project or inventory say about host keys goes before.
 SSH_ARGUMENTS = ("ssh_extra_args", "sftp_extra_args", "scp_extra_args")
 
+# ansible-core's own, where neither the project nor the job says more.
+COLLECTIONS_PATH = "~/.ansible/collections:/usr/share/ansible/collections"
+ROLES_PATH = "~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles"
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
@@ -47,6 +51,8 @@ class Defaults:
     ssh_options: str
     credentials: frozenset[str]
     inventory_plugins: str
+    collections: tuple[Path, ...] = ()
+    roles: tuple[Path, ...] = ()
 
 
 def write_config(project: Path, defaults: Defaults) -> Path:
@@ -78,6 +84,13 @@ def merge(project: str, defaults: Defaults) -> configparser.ConfigParser:
     merged = _parser()
     merged.read_dict(_our_values(defaults))
     merged.read_dict({section: dict(theirs.items(section)) for section in theirs.sections()})
+    for name, ours, default in (
+        ("collections_path", defaults.collections, COLLECTIONS_PATH),
+        ("roles_path", defaults.roles, ROLES_PATH),
+    ):
+        if ours:
+            given = theirs.get("defaults", name, fallback="") or default
+            merged.set("defaults", name, ":".join([*map(str, ours), given]))
     for name in SSH_ARGUMENTS:
         given = theirs.get("ssh_connection", name, fallback="")
         merged.set("ssh_connection", name, f"{given} {defaults.ssh_options}".strip())

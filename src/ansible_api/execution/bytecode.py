@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGES = ("ansible", "ansible_runner", "cryptography", "jinja2", "markupsafe", "packaging", "yaml")
-NOT_IMPORTED = re.compile(r"/ansible/(modules|galaxy)/")  # modules run on the managed hosts, as text
+PACKAGES = ("ansible", "ansible_runner", "cryptography", "jinja2", "markupsafe", "packaging", "resolvelib", "yaml")
+NOT_IMPORTED = re.compile(r"/ansible/modules/")  # modules run on the managed hosts, as text
 
 
 def compile_packages(names: Sequence[str] = PACKAGES) -> bool:

@@ -10,10 +10,11 @@ from ansible_api.execution.dependencies import Dependencies
 from ansible_api.execution.environment import base_environment, program, variables, vault_arguments
 from ansible_api.execution.inventory import PLUGINS, Gathered
 from ansible_api.execution.preparation import Preparation
-from ansible_api.execution.project import playbooks
+from ansible_api.execution.project import neighbour_collections, neighbours, playbooks
 from ansible_api.execution.sandbox import Command, Places
 from ansible_api.execution.workspace import Workspace, write_private
 from ansible_api.jobs.options import Options
+from ansible_api.jobs.sources import CollectionRoleSource, RoleSource
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.settings import HostKeyPolicy
 
@@ -23,7 +24,7 @@ DEFAULT_FORKS = Options.model_fields["forks"].default
 def prepare_command(preparation: Preparation, needed: Dependencies, inventory: Gathered) -> Command:
     """Write what the command names, and give the command; its arguments name no secret, only files."""
     spec, room = preparation.spec, preparation.room
-    played = playbooks(preparation)
+    played = playbooks(preparation, needed)
     argv = [
         program("ansible-playbook"),
         *("--inventory", str(inventory.path)),
@@ -33,7 +34,7 @@ def prepare_command(preparation: Preparation, needed: Dependencies, inventory: G
         "--",
         *played,
     ]
-    config = ansible_cfg.write_config(room.project, _defaults(preparation))
+    config = ansible_cfg.write_config(room.project, _defaults(preparation, needed))
     lent = tuple(path for path in (needed.collections, needed.roles) if path is not None)
     return Command(tuple(argv), _environment(preparation, config), readable=lent)
 
@@ -65,6 +66,9 @@ def _limit(options: Options, room: Workspace) -> Iterator[str]:
 
 
 def _extra_vars(spec: JobSpec, room: Workspace) -> Iterator[str]:
+    if isinstance(spec.source, RoleSource | CollectionRoleSource) and spec.source.role_vars:
+        path = room.add_secret("role_vars.json", json.dumps(spec.source.role_vars, ensure_ascii=False))
+        yield from ("-e", f"@{path}")  # before extra_vars, which win
     if spec.extra_vars:
         # Callers put secrets there, too.
         path = room.add_secret("extra_vars.json", json.dumps(spec.extra_vars, ensure_ascii=False))
@@ -95,7 +99,7 @@ def _key_text(key: SshKey) -> str:
     return key.private_key.get_secret_value().replace("\r\n", "\n").strip() + "\n"
 
 
-def _defaults(preparation: Preparation) -> ansible_cfg.Defaults:
+def _defaults(preparation: Preparation, needed: Dependencies) -> ansible_cfg.Defaults:
     secrets, places = preparation.secrets, preparation.sandbox.places(preparation.room)
     named = {"ssh": secrets.ssh, "become_password": secrets.become_password, "vault_password": secrets.vault_passwords}
     return ansible_cfg.Defaults(
@@ -105,6 +109,8 @@ def _defaults(preparation: Preparation) -> ansible_cfg.Defaults:
         ssh_options=_ssh_options(preparation, places),
         credentials=frozenset(name for name, given in named.items() if given),
         inventory_plugins=PLUGINS,
+        collections=(*neighbour_collections(preparation), *((needed.collections,) if needed.collections else ())),
+        roles=(*neighbours(preparation), *((needed.roles,) if needed.roles else ())),
     )
 
 

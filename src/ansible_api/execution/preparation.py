@@ -26,6 +26,9 @@ class Assignment:
     guard: Guard | None = None
 
 
+PROXIED = frozenset({"https", "ssh"})  # of git's protocols, those that can go through the guarded proxy
+
+
 @dataclass(frozen=True, slots=True)
 class GalaxyLimits:
     """Where collections and roles come from, and what installing them may take: seconds, bytes."""
@@ -34,6 +37,7 @@ class GalaxyLimits:
     timeout: float = 600.0
     cache_size: int = 10 * 1024 * MIB
     ttl: float = 3600.0
+    git_schemes: frozenset[str] = PROXIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class ExecutionConfig:
                 timeout=settings.galaxy_timeout,
                 cache_size=settings.galaxy_cache_size,
                 ttl=settings.galaxy_cache_ttl,
+                git_schemes=settings.repo_schemes & PROXIED,
             ),
             inventory=InventoryLimits(timeout=settings.inventory_timeout, size=settings.inventory_size),
         )

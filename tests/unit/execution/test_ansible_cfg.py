@@ -1,4 +1,5 @@
 import configparser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,21 @@ def test_a_directory_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ansible.cfg").mkdir()
     with pytest.raises(JobError):
         write_config(tmp_path, defaults())
+
+
+@pytest.mark.parametrize(
+    ("text", "collections", "roles"),
+    [
+        (
+            "",
+            "/kept/c:~/.ansible/collections:/usr/share/ansible/collections",
+            "/kept/r:/p/roles:~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles",
+        ),
+        ("[defaults]\ncollections_path = mine\nroles_path = ./r:../s\n", "/kept/c:mine", "/kept/r:/p/roles:./r:../s"),
+    ],
+)
+def test_what_is_lent_comes_before_what_the_project_or_ansible_says(text: str, collections: str, roles: str) -> None:
+    lent = replace(defaults(), collections=(Path("/kept/c"),), roles=(Path("/kept/r"), Path("/p/roles")))
+    parser = merge(text, lent)
+    assert parser.get("defaults", "collections_path") == collections
+    assert parser.get("defaults", "roles_path") == roles
