@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_api.errors import JobError, TransientJobError
-from ansible_api.execution.git_cache import Count, Entry, discard, evict, locked
+from ansible_api.execution.git_cache import Count, Entry, Note, discard, evict, locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Shelf:
         before, _ = self._current()
         generation = secrets.token_hex(8)
         size = check_size(scratch / "files", sys.maxsize)
-        self.entry.keep_tree(scratch, generation, Count(1, size))
+        self.entry.keep_tree(scratch, generation, Note(Count(1, size)))
         (scratch / "current").write_text(json.dumps({"generation": generation, "installed": time.time()}))
         (scratch / "current").rename(self.entry.home / "current")
         (self.entry.home / "size").write_text("0")  # or it would not be evicted
