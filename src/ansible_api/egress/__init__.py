@@ -3,9 +3,11 @@
 from ansible_api.egress.connect import Deadline, Resolver, checked_addresses
 from ansible_api.egress.errors import EgressDenied, EgressFailed
 from ansible_api.egress.policy import Policy, check_url
+from ansible_api.egress.proxy import DENIED, guarded_proxy
 from ansible_api.egress.request import Answer, exchange, get, post
 
 __all__ = [
+    "DENIED",
     "Answer",
     "Deadline",
     "EgressDenied",
@@ -16,5 +18,6 @@ __all__ = [
     "checked_addresses",
     "exchange",
     "get",
+    "guarded_proxy",
     "post",
 ]

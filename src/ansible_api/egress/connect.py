@@ -56,6 +56,23 @@ def checked_addresses(
     return addresses
 
 
+def checked_connection(
+    host: str, port: int, policy: Policy, deadline: Deadline, resolver: Resolver = system_resolver
+) -> socket.socket:
+    """A connection to the first checked address that takes one; the others keep a fair share of the time."""
+    addresses = checked_addresses(host, port, policy, deadline, resolver)
+    trouble: OSError | None = None
+    for waiting, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        try:
+            connection = socket.create_connection((str(address), port), deadline.left() / waiting)
+        except OSError as error:
+            trouble = error
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+    raise EgressFailed(f"cannot connect to {host} port {port}: {_words(trouble)}") from trouble
+
+
 def _resolved(host: str, port: int, deadline: Deadline, resolver: Resolver) -> Sequence[str]:
     """The resolver's answer; it knows no time limit, so it runs in a thread that may be left behind."""
     answers: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
@@ -94,18 +111,9 @@ class CheckedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection to the first address that takes one; the others keep a fair share of the time."""
-        addresses = checked_addresses(host, port, self._policy, self._deadline, self._resolver)
-        trouble: OSError | None = None
-        for waiting, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            try:
-                connection = socket.create_connection((str(address), port), self._deadline.left() / waiting)
-            except OSError as error:
-                trouble = error
-            else:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return DeadlineStream(connection, self._deadline)
-        raise EgressFailed(f"cannot connect to {host} port {port}: {_words(trouble)}") from trouble
+        """See checked_connection."""
+        connection = checked_connection(host, port, self._policy, self._deadline, self._resolver)
+        return DeadlineStream(connection, self._deadline)
 
 
 class DeadlineStream(httpcore.NetworkStream):
