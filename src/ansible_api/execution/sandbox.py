@@ -285,12 +285,15 @@ def _sealed_proc() -> list[str]:
 
 def _accounts(room: Workspace, home: Path) -> Path:
     """The system's accounts, ours with the private home: ssh and Ansible look there, not at HOME."""
+    path = room.control / "passwd"
+    if path.exists():  # an earlier command of the same attempt
+        return path
     uid = os.geteuid()
     name = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == uid), "ansible")
     others = [entry for entry in pwd.getpwall() if entry.pw_uid != uid and entry.pw_name != name]
     lines = [f"{name}:x:{uid}:{os.getegid()}::{home}:/bin/sh"]
     lines += [f"{entry.pw_name}:x:{entry.pw_uid}:{entry.pw_gid}::{entry.pw_dir}:{entry.pw_shell}" for entry in others]
-    return write_private(room.control / "passwd", "\n".join(lines) + "\n")
+    return write_private(path, "\n".join(lines) + "\n")
 
 
 def _privileges() -> list[str]:
