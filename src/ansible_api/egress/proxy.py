@@ -10,7 +10,7 @@ import select
 import socket
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -32,15 +32,22 @@ HOP_BY_HOP = {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authori
 
 
 @contextmanager
-def guarded_proxy(policy: Policy, *, timeout: float = 600.0, resolver: Resolver = system_resolver) -> Iterator[str]:
+def guarded_proxy(
+    policy: Policy,
+    *,
+    timeout: float = 600.0,
+    resolver: Resolver = system_resolver,
+    refused: Callable[[int, str], None] = lambda status, reason: None,
+) -> Iterator[str]:
     """Serve until left; gives the proxy's URL with the user and password that it asks for.
 
     `timeout` seconds is the longest life of one connection. A denied destination is answered with 403 and a reason
-    phrase that begins with DENIED, an unreachable one with 502.
+    phrase that begins with DENIED, an unreachable one with 502. `refused` is told both, as many programs keep the
+    reason to themselves; it is called from other threads.
     """
     password = secrets.token_urlsafe(24)
     with socket.create_server(("127.0.0.1", 0), backlog=MOST_CONNECTIONS) as listener:
-        proxy = _Proxy(listener, policy, password, timeout, resolver)
+        proxy = _Proxy(listener, policy, password, timeout, resolver, refused)
         accepting = threading.Thread(target=proxy.accept, name="egress-proxy")
         accepting.start()
         try:
@@ -75,6 +82,7 @@ class _Proxy:
     password: str
     timeout: float
     resolver: Resolver
+    refused: Callable[[int, str], None]
     closing: bool = False
     open: set[socket.socket] = field(default_factory=set)
     threads: set[threading.Thread] = field(default_factory=set)
@@ -147,8 +155,10 @@ class _Proxy:
         except _Refused as error:
             _refuse(client, error.status, error.reason)
         except EgressDenied as error:
+            self.refused(403, error.detail)
             _refuse(client, 403, f"{DENIED}: {error.detail}")
         except EgressFailed as error:
+            self.refused(502, error.detail)
             _refuse(client, 502, error.detail)
 
     def _check_password(self, request: _Request) -> None:

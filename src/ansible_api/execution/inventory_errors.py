@@ -1,12 +1,12 @@
 """Sorts what `ansible-inventory` says when it fails: whose fault, whether to retry, and one sentence for the caller."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_api.egress import DENIED
 from ansible_api.errors import JobError, TransientJobError
+from ansible_api.execution.inventory_files import Source
 
 LONGEST = 400  # characters of Ansible's own sentence
 
@@ -27,11 +27,10 @@ def _trouble(code: str, remedy: str, *patterns: str, transient: bool = False) ->
 
 # The first row that fits decides. Sentences of ansible-core 2.19, botocore, urllib3, msrest, google-auth, keystoneauth.
 TABLE = (
-    _trouble("inventory_denied", "this service does not reach that address: correct config", re.escape(DENIED)),
     _trouble(
         "inventory_plugin_not_found",
         "name an installed plugin, or its collection in source.collections",
-        r"failed to load inventory plugin",
+        r"failed to load inventory plugin|no module named 'ansible_collections",
         r"inventory plugin has been removed",
         r"unknown plugin '",
     ),
@@ -77,6 +76,7 @@ TABLE = (
     ),
 )
 _SAID = re.compile(r"Failed to parse inventory with '([^']+)' plugin: (.+)")
+_NOT_MINE = re.compile(r"no root 'plugin' key|Plugin configuration YAML file, not YAML inventory")
 _SOURCE = re.compile(r"Completely failed to parse inventory source (\S+)")
 _ERROR = re.compile(r"^\[ERROR\]: (.+)", re.MULTILINE)
 _LOADING = re.compile(r"^\[WARNING\]: ((?:Error loading plugin|Failed to load inventory plugin).+)", re.MULTILINE)
@@ -84,15 +84,25 @@ _LOGIN_IN_URL = re.compile(r"//[^/\s@]+@")
 _DIRECTORIES = re.compile(r"(?<![\w:/.])/(?:[^\s/'\",:;]+/)+")
 
 
-def listing_failed(stderr: str, places: Mapping[Path, str]) -> JobError:
-    """The error for what was printed; `places` are the sources' JSON Pointers by their files."""
+def listing_failed(stderr: str, sources: Sequence[Source], refused: Mapping[int, str]) -> JobError:
+    """The error for what ansible-inventory printed about these sources.
+
+    `refused` is why the proxy let no request through, by its HTTP status: plugins seldom tell.
+    """
+    failed = _failed(stderr, sources)
+    where = f"{failed.pointer.removeprefix('/')}: " if failed else ""
+    if 403 in refused:
+        return JobError("inventory_denied", f"{where}{refused[403]}: correct the address in config or credential")
+    if 502 in refused:
+        return TransientJobError("inventory_unreachable", f"{where}{refused[502]}")
     said = _sentence(stderr)
-    where = _place(stderr, places)
     for row in TABLE:
-        if row.pattern.search(said) or (row.code == "inventory_denied" and DENIED in stderr):
+        if row.pattern.search(said):
             kind = TransientJobError if row.transient else JobError
             return kind(row.code, f"{where}{clean(said)}: {row.remedy}")
-    return JobError("inventory_invalid", f"{where}{clean(said)}: correct inventory")
+    if failed and failed.is_config:
+        return JobError("inventory_config_invalid", f"{where}{clean(said)}: correct config")
+    return JobError("inventory_invalid", f"{where}{clean(said)}: correct the inventory")
 
 
 def clean(text: str) -> str:
@@ -102,19 +112,17 @@ def clean(text: str) -> str:
 
 
 def _sentence(stderr: str) -> str:
-    """What the plugin said whose file it was: `auto` and `ini` are tried on everything."""
-    said: list[tuple[str, str]] = _SAID.findall(stderr)
-    own = [text for plugin, text in said if plugin not in ("auto", "ini", "script")]
+    """What the plugin said whose file it was: all readers are tried on everything."""
+    said: list[tuple[str, str]] = [pair for pair in _SAID.findall(stderr) if not _NOT_MINE.search(pair[1])]
+    own = [text for plugin, text in said if plugin not in ("ini", "script")]
     if own or said:
-        return own[0] if own else said[-1][1]
+        return own[0] if own else said[0][1]
     found = _LOADING.search(stderr) or _ERROR.search(stderr)
     return found[1] if found else "ansible-inventory failed without a word"
 
 
-def _place(stderr: str, places: Mapping[Path, str]) -> str:
+def _failed(stderr: str, sources: Sequence[Source]) -> Source | None:
     found = _SOURCE.search(stderr)
-    failed = Path(found[1]) if found else None
-    for path, pointer in places.items():
-        if failed is not None and failed.is_relative_to(path):
-            return f"{pointer.removeprefix('/')}: "
-    return ""
+    path = Path(found[1]) if found else None
+    failed = [source for source in sources if path is not None and path.is_relative_to(source.path)]
+    return failed[0] if failed else sources[0] if len(sources) == 1 else None

@@ -52,10 +52,10 @@ class Lister:
     def listing(self, sources: Sequence[Source]) -> Snapshot:
         """Everything in the sources, merged in order.
 
-        Where their credentials contradict each other, each plugin is asked with its own, before the others.
+        Where credentials contradict each other, each plugin that has its own is asked with it, before the others.
         """
         if self._contradict(sources):
-            sources = [self._apart(source) if source.is_config else source for source in sources]
+            sources = [self._apart(source) if source.variables else source for source in sources]
         return self._list(sources)
 
     def matches(self, snapshot: Path) -> list[str]:
@@ -75,13 +75,13 @@ class Lister:
 
     def _list(self, sources: Sequence[Source]) -> Snapshot:
         own = [one for source in sources for one in source.variables]
-        with guarded_proxy(self.preparation.config.egress, timeout=max(self._left(), 1)) as proxy:
+        policy, refused = self.preparation.config.egress, dict[int, str]()
+        with guarded_proxy(policy, timeout=max(self._left(), 1), refused=refused.__setitem__) as proxy:
             environment = self._environment(own) | dict.fromkeys(PROXY_VARIABLES, proxy)
             environment["ANSIBLE_INVENTORY_ENABLED"] = _plugins(sources)
             done = self._run(self._arguments(sources), environment)
         if done.code != 0 or not done.stdout:
-            places = {source.path: source.pointer for source in sources}
-            raise listing_failed(done.stderr, places)
+            raise listing_failed(done.stderr, sources, refused)
         return snapshot_of(done.stdout)
 
     def _arguments(self, sources: Sequence[Source]) -> tuple[str, ...]:
