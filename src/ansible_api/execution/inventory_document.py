@@ -30,7 +30,7 @@ def check_ini(text: str) -> str:
     """The text, when no line of it is plainly of another format: the INI reader takes any word for a host."""
     for number, line in enumerate(text.splitlines(), start=1):
         word = line.split(maxsplit=1)[0] if line.strip() else "#"
-        if word[0] in "<{}-" or word.endswith(":"):
+        if word[0] in "<{}-" or (word.endswith(":") and "=" not in word):
             raise invalid(f"the answer is not INI in line {number}")
     return text
 

@@ -64,7 +64,7 @@ TABLE = (
         r"unable to locate credentials|no credentials|could not be found in the environment",
         r"authfailure|unauthorizedoperation|invalidclienttokenid|signaturedoesnotmatch|accessdenied|expiredtoken",
         r"invalid_client|invalid_grant|aadsts\d|not authorized|unauthori[sz]ed|forbidden|permission denied",
-        r"authentication (failed|failure|required)|http error 40[13]|\b40[13] client error",
+        r"authentication (failed|failure|required)|requires authentication|http error 40[13]|\b40[13] client error",
     ),
     _trouble(
         "inventory_unreachable",

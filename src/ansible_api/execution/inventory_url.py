@@ -12,12 +12,11 @@ from ansible_api.credentials.secrets import Variables
 from ansible_api.egress import Answer, AnswerTooLarge, EgressDenied, EgressFailed, Policy, get
 from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution.inventory_document import check_ini, check_yaml, convert_json, invalid
-from ansible_api.jobs.inventories import UrlInventory
+from ansible_api.jobs.inventories import HEADER_VARIABLE, UrlInventory
 
 MOST_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
 TICK = 0.25  # seconds between two looks at keep_going
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ACCEPT = {"yaml": "application/yaml, text/yaml, */*", "json": "application/json, */*", "ini": "text/plain, */*"}
 
 
@@ -69,7 +68,7 @@ def filled(headers: Mapping[str, str], variables: Variables | None) -> dict[str,
             )
         return values[name]
 
-    return {name: _VARIABLE.sub(value_of, text) for name, text in headers.items()}
+    return {name: HEADER_VARIABLE.sub(value_of, text) for name, text in headers.items()}
 
 
 def _follow(url: str, headers: Mapping[str, str], policy: Policy, deadline: float, limit: int) -> bytes:
