@@ -3,11 +3,13 @@
 Nothing but the listing reaches stdout, whatever plugins print; hosts come in their order; and a configuration that a
 job brought may only have options that its plugin documents, where Ansible passes over the others in silence.
 
-Arguments: a JSON list of the files that are such configurations, then those of ansible-inventory.
+Arguments: bytes of memory that may be taken, a JSON list of the files that are such configurations, then those of
+ansible-inventory.
 """
 
 import json
 import os
+import resource
 import sys
 from typing import Any
 
@@ -52,7 +54,9 @@ def check_options(paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    memory = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # h[0:999999999] is a short name for many hosts
     Listing.output = os.dup(1)
     os.dup2(2, 1)
-    check_options(json.loads(sys.argv[1]))
-    Listing.cli_executor(["ansible-inventory", *sys.argv[2:]])
+    check_options(json.loads(sys.argv[2]))
+    Listing.cli_executor(["ansible-inventory", *sys.argv[3:]])

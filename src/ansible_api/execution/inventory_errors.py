@@ -75,6 +75,8 @@ TABLE = (
         transient=True,
     ),
 )
+# Also an exception without a text, which is what Python's of that kind is.
+_MEMORY = re.compile(r"^MemoryError|Cannot allocate memory|plugin: Unexpected AnsibleError error", re.MULTILINE)
 _SAID = re.compile(r"Failed to parse inventory with '([^']+)' plugin: (.+)")
 _NOT_MINE = re.compile(r"no root 'plugin' key|Plugin configuration YAML file, not YAML inventory")
 _SOURCE = re.compile(r"Completely failed to parse inventory source (\S+)")
@@ -95,6 +97,8 @@ def listing_failed(stderr: str, sources: Sequence[Source], refused: Mapping[int,
         return JobError("inventory_denied", f"{where}{refused[403]}: correct the address in config or credential")
     if 502 in refused:
         return TransientJobError("inventory_unreachable", f"{where}{refused[502]}")
+    if _MEMORY.search(stderr):
+        return JobError("inventory_too_large", f"{where}it takes more memory than it may: narrow what it gives")
     said = _sentence(stderr)
     for row in TABLE:
         if row.pattern.search(said):

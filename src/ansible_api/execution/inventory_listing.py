@@ -21,6 +21,7 @@ from ansible_api.execution.preparation import Preparation
 from ansible_api.execution.sandbox import Command
 from ansible_api.execution.tool import Finished, ToolTimedOut, run_tool
 from ansible_api.execution.workspace import write_private
+from ansible_api.settings import MIB
 
 PLUGINS = "yaml"  # the only one that may touch what the play reads: it runs nothing and asks no server
 DRIVER = Path(__file__).with_name("inventory_driver.py")
@@ -35,6 +36,7 @@ STRICT = {
     "ANSIBLE_VERBOSITY": "0",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+MEMORY = 2048 * MIB
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 UNPROXIED = ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY")
 _NOTHING = ("leaves us with no hosts", "no hosts to target", "No hosts matched")
@@ -92,7 +94,8 @@ class Lister:
         configurations = [str(source.path) for source in sources if source.is_config]
         named = [part for source in sources for part in ("--inventory", str(source.path))]
         vault = vault_arguments(self.preparation)
-        return (sys.executable, "-I", str(driver), json.dumps(configurations), "--list", "--export", *named, *vault)
+        driven = (sys.executable, "-I", str(driver), str(MEMORY), json.dumps(configurations))
+        return (*driven, "--list", "--export", *named, *vault)
 
     def _environment(self, own: Sequence[Variables]) -> dict[str, str]:
         preparation, collections = self.preparation, self.needed.collections
@@ -144,7 +147,7 @@ class Lister:
     def _apart(self, source: Source) -> Source:
         """The same as the snapshot of a run of its own."""
         text = self._list([source]).text
-        return Source(source.pointer, write_private(source.path.parent / "hosts.yml", text), (PLUGINS,))
+        return Source(source.pointer, write_private(source.path.parent / ".snapshot.yml", text), (PLUGINS,))
 
 
 def _merged(given: Sequence[Variables]) -> dict[str, str]:

@@ -113,6 +113,14 @@ def test_ranges_and_ports_in_inline_names_are_counted_as_ansible_reads_them(gath
         assert '"p": {"ansible_port": 2222}' in found.path.read_text()
 
 
+def test_a_short_name_for_very_many_hosts_takes_bounded_memory(
+    gatherer: Gatherer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory_listing, "MEMORY", 256 * 2**20)
+    error = gatherer.refusal({"type": "inline", "hosts": ["w[0:999999999]"]})
+    assert (error.job_code, "memory" in error.detail) == ("inventory_too_large", True), error.detail
+
+
 def test_only_the_first_hundred_names_are_told(gatherer: Gatherer) -> None:
     facts = gatherer.facts({"type": "inline", "hosts": [f"h{n}" for n in range(250)]})
     assert (facts["host_count"], facts["matched_count"], len(facts["matched_hosts"])) == (250, 250, 100)
@@ -212,7 +220,7 @@ def test_what_is_kept_is_private_sealed_and_useless_when_damaged(gatherer: Gathe
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
     whole = kept.read_bytes()
     assert b"hosts" not in whole
-    for damaged in (whole[:-1], b"", whole[:20] + b"x" + whole[21:]):
+    for damaged in (whole[:-1], b"", whole[:20] + bytes([whole[20] ^ 1]) + whole[21:]):
         kept.write_bytes(damaged)
         assert gatherer.facts(cached(cmdb))["cache"] == "miss"
     assert gatherer.facts(cached(cmdb))["cache"] == "hit"

@@ -77,6 +77,11 @@ def test_what_the_proxy_refused_is_the_reason() -> None:
     assert (away.job_code, away.retryable) == ("inventory_unreachable", True)
 
 
+@pytest.mark.parametrize("stderr", ["Traceback\nMemoryError\n", said("yaml", "Unexpected AnsibleError error.")])
+def test_too_much_memory_is_told_apart(stderr: str) -> None:
+    assert listing_failed(stderr, [CONFIG], {}).job_code == "inventory_too_large"
+
+
 def test_silence_is_an_error_too() -> None:
     assert listing_failed("", [FILE, CONFIG], {}).job_code == "inventory_invalid"
 
