@@ -1,18 +1,18 @@
 """An inventory from an HTTP server: a bounded answer, few redirects, and secrets in headers for its own origin only."""
 
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 
 import httpx
 
+from ansible_api.credentials.headers import UnknownVariable, filled
 from ansible_api.credentials.secrets import Variables
 from ansible_api.egress import Answer, AnswerTooLarge, EgressDenied, EgressFailed, Policy, get
 from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution.inventory_document import check_ini, check_yaml, convert_json, invalid
-from ansible_api.jobs.inventories import HEADER_VARIABLE, UrlInventory
+from ansible_api.jobs.inventories import UrlInventory
 
 MOST_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -35,7 +35,7 @@ def fetch_inventory(
     inventory_not_found, inventory_too_large, inventory_invalid or canceled, and TransientJobError
     inventory_unreachable.
     """
-    headers = {"Accept": _ACCEPT[inventory.format]} | filled(inventory.headers, variables)
+    headers = {"Accept": _ACCEPT[inventory.format]} | _filled(inventory.headers, variables)
     deadline = time.monotonic() + timeout
     body = _patiently(lambda: _follow(inventory.url, headers, policy, deadline, limit), keep_going)
     try:
@@ -51,24 +51,19 @@ def fetch_inventory(
             return check_ini(text)
 
 
-def filled(headers: Mapping[str, str], variables: Variables | None) -> dict[str, str]:
+def _filled(headers: Mapping[str, str], variables: Variables | None) -> dict[str, str]:
     """The headers with the credential's values in the places of their names."""
-    values = {name: value.get_secret_value() for name, value in variables.values.items()} if variables else {}
-
-    def value_of(found: re.Match[str]) -> str:
-        name = found[1]
-        if name not in values:
-            raise JobError(
-                "inventory_variable_unknown", f"the inventory's credential has no variable {name}: correct headers"
-            )
-        if not (values[name].isascii() and values[name].isprintable()):
+    try:
+        texts = filled(headers, variables.values if variables else {})
+    except UnknownVariable as error:
+        raise JobError("inventory_variable_unknown", f"headers/{error.header}: {error.detail}") from None
+    for name, text in texts.items():
+        if not (text.isascii() and text.isprintable()):
             raise JobError(
                 "inventory_variable_invalid",
-                f"the variable {name} does not fit into a header: store it as one line of ASCII, without a line end",
+                f"headers/{name}: its variable does not fit: store it as one line of ASCII, without a line end",
             )
-        return values[name]
-
-    return {name: HEADER_VARIABLE.sub(value_of, text) for name, text in headers.items()}
+    return texts
 
 
 def _follow(url: str, headers: Mapping[str, str], policy: Policy, deadline: float, limit: int) -> bytes:
