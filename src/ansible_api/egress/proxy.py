@@ -9,6 +9,7 @@ import secrets
 import select
 import socket
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ CONNECT_TIMEOUT = 20.0
 IDLE_TIMEOUT = 120.0
 MOST_CONNECTIONS = 64
 PIECE = 64 * 1024
+PAUSE = 0.05
 # Between two neighbours only (RFC 9110, 7.6.1); Host is written from the URL.
 HOP_BY_HOP = {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authorization", b"host", b"te", b"upgrade"}
 
@@ -42,8 +44,9 @@ def guarded_proxy(
     """Serve until left; gives the proxy's URL with the user and password that it asks for.
 
     `timeout` seconds is the longest life of one connection. A denied destination is answered with 403 and a reason
-    phrase that begins with DENIED, an unreachable one with 502. `refused` is told both, as many programs keep the
-    reason to themselves; it is called from other threads.
+    phrase that begins with DENIED, an unreachable one with 504: clients such as
+    ansible-galaxy try a 502 again for a minute, and whoever enters this has better ways to try again.
+    `refused` is told both with the reason, which many programs keep to themselves; it is called from other threads.
     """
     password = secrets.token_urlsafe(24)
     with socket.create_server(("127.0.0.1", 0), backlog=MOST_CONNECTIONS) as listener:
@@ -96,15 +99,15 @@ class _Proxy:
             except OSError:
                 if self.closing:
                     return
+                time.sleep(PAUSE)  # out of file descriptors
                 continue
             thread = threading.Thread(target=self._serve, args=(client,), name="egress-proxy-connection")
             with self.lock:
                 taken = not self.closing and len(self.threads) < MOST_CONNECTIONS
                 if taken:
                     self.threads.add(thread)
-            if taken:
-                thread.start()
-            else:
+                    thread.start()  # within the lock: who closes joins only what has been started
+            if not taken:
                 client.close()
 
     def close(self) -> None:
@@ -117,8 +120,7 @@ class _Proxy:
                 _shut(connection)
             threads = list(self.threads)
         for thread in threads:
-            with suppress(RuntimeError):  # not started yet: it finds the proxy closing
-                thread.join()
+            thread.join()
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -158,8 +160,8 @@ class _Proxy:
             self.refused(403, error.detail)
             _refuse(client, 403, f"{DENIED}: {error.detail}")
         except EgressFailed as error:
-            self.refused(502, error.detail)
-            _refuse(client, 502, error.detail)
+            self.refused(504, error.detail)
+            _refuse(client, 504, error.detail)
 
     def _check_password(self, request: _Request) -> None:
         wanted = b"Basic " + b64encode(f"{USER}:{self.password}".encode())

@@ -95,8 +95,8 @@ def listing_failed(stderr: str, sources: Sequence[Source], refused: Mapping[int,
     where = f"{failed.pointer.removeprefix('/')}: " if failed else ""
     if 403 in refused:
         return JobError("inventory_denied", f"{where}{refused[403]}: correct the address in config or credential")
-    if 502 in refused:
-        return TransientJobError("inventory_unreachable", f"{where}{refused[502]}")
+    for reason in refused.values():
+        return TransientJobError("inventory_unreachable", f"{where}{reason}")
     if _MEMORY.search(stderr):
         return JobError("inventory_too_large", f"{where}it takes more memory than it may: narrow what it gives")
     said = _sentence(stderr)

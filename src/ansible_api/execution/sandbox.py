@@ -286,7 +286,7 @@ def _sealed_proc() -> list[str]:
 def _accounts(room: Workspace, home: Path) -> Path:
     """The system's accounts, ours with the private home: ssh and Ansible look there, not at HOME."""
     path = room.control / "passwd"
-    if path.exists():  # an earlier command of the same attempt
+    if path.exists():  # an earlier command of this attempt
         return path
     uid = os.geteuid()
     name = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == uid), "ansible")

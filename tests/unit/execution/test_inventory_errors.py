@@ -69,11 +69,11 @@ def test_a_file_within_a_directory_is_told_by_the_directorys_place() -> None:
 
 
 def test_what_the_proxy_refused_is_the_reason() -> None:
-    refused = {403: "127.0.0.1 is loopback: not allowed", 502: "away"}
+    refused = {403: "127.0.0.1 is loopback: not allowed", 504: "away"}
     denied = listing_failed(said("x", "Failed to connect to proxy URL"), [CONFIG], refused)
     assert (denied.job_code, denied.retryable) == ("inventory_denied", False)
     assert "127.0.0.1 is loopback" in denied.detail
-    away = listing_failed(said("x", "invalid XML"), [CONFIG], {502: "away"})
+    away = listing_failed(said("x", "invalid XML"), [CONFIG], {504: "away"})
     assert (away.job_code, away.retryable) == ("inventory_unreachable", True)
 
 
