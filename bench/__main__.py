@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import dependencies, latency, memory, overhead, source, submissions
+from bench import dependencies, inventory, latency, memory, overhead, source, submissions
 from bench.figures import Figure, machine, table, write
 
 MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -15,6 +15,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "latency": latency.measure,
     "source": source.measure,
     "dependencies": dependencies.measure,
+    "inventory": inventory.measure,
     "memory": memory.measure,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"

@@ -233,3 +233,17 @@ class TestItsEnd:
         client.request("GET", webhook_sink.url, headers={name: value, "Expect": "100-continue"})
         assert len(client.getresponse().read()) == 200_000
         client.close()
+
+
+def test_what_is_refused_is_told_to_who_opened_the_proxy() -> None:
+    told: list[tuple[int, str]] = []
+    gone = free_port()
+    with guarded_proxy(Policy(allow_loopback=True), refused=lambda *refusal: told.append(refusal)) as url:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": url}))
+        for target in ("http://169.254.169.254/", f"http://127.0.0.1:{gone}/"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                opener.open(target, timeout=10)
+            caught.value.close()
+    assert [status for status, _ in told] == [403, 504]
+    assert "169.254.169.254" in told[0][1]
+    assert str(gone) in told[1][1]

@@ -14,3 +14,9 @@ class EgressFailed(AnsibleApiError):
 
     code, status, title = "egress_failed", 502, "Outgoing request failed"
     retryable = True
+
+
+class AnswerTooLarge(EgressFailed):
+    """The answer is larger than may be read."""
+
+    retryable = False

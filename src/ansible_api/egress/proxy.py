@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -34,16 +34,23 @@ HOP_BY_HOP = {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authori
 
 
 @contextmanager
-def guarded_proxy(policy: Policy, *, timeout: float = 600.0, resolver: Resolver = system_resolver) -> Iterator[str]:
+def guarded_proxy(
+    policy: Policy,
+    *,
+    timeout: float = 600.0,
+    resolver: Resolver = system_resolver,
+    refused: Callable[[int, str], None] = lambda status, reason: None,
+) -> Iterator[str]:
     """Serve until left; gives the proxy's URL with the user and password that it asks for.
 
     `timeout` seconds is the longest life of one connection. A denied destination is answered with 403 and a reason
     phrase that begins with DENIED, an unreachable one with 504: clients such as
     ansible-galaxy try a 502 again for a minute, and whoever enters this has better ways to try again.
+    `refused` is told both with the reason, which many programs keep to themselves; it is called from other threads.
     """
     password = secrets.token_urlsafe(24)
     with socket.create_server(("127.0.0.1", 0), backlog=MOST_CONNECTIONS) as listener:
-        proxy = _Proxy(listener, policy, password, timeout, resolver)
+        proxy = _Proxy(listener, policy, password, timeout, resolver, refused)
         accepting = threading.Thread(target=proxy.accept, name="egress-proxy")
         accepting.start()
         try:
@@ -78,6 +85,7 @@ class _Proxy:
     password: str
     timeout: float
     resolver: Resolver
+    refused: Callable[[int, str], None]
     closing: bool = False
     open: set[socket.socket] = field(default_factory=set)
     threads: set[threading.Thread] = field(default_factory=set)
@@ -149,8 +157,10 @@ class _Proxy:
         except _Refused as error:
             _refuse(client, error.status, error.reason)
         except EgressDenied as error:
+            self.refused(403, error.detail)
             _refuse(client, 403, f"{DENIED}: {error.detail}")
         except EgressFailed as error:
+            self.refused(504, error.detail)
             _refuse(client, 504, error.detail)
 
     def _check_password(self, request: _Request) -> None:

@@ -11,7 +11,7 @@ import httpcore
 import httpx
 
 from ansible_api.egress.connect import CheckedBackend, Deadline, Resolver, system_resolver
-from ansible_api.egress.errors import EgressDenied, EgressFailed
+from ansible_api.egress.errors import AnswerTooLarge, EgressDenied, EgressFailed
 from ansible_api.egress.policy import Policy, check_url
 
 EXCERPT = 1024  # bytes of an answer that `post` keeps
@@ -42,7 +42,7 @@ def exchange(
 ) -> Answer:
     """The answer, whatever its status; EgressDenied or EgressFailed when there is none.
 
-    A body larger than `limit` bytes is EgressFailed, or is cut off there when `cut` is set. `timeout` is seconds, for
+    A body larger than `limit` bytes is AnswerTooLarge, or is cut off there when `cut` is set. `timeout` is seconds, for
     the whole exchange.
     """
     began = time.monotonic()
@@ -144,7 +144,7 @@ def _whole(response: httpcore.Response, answered: httpx.Headers, limit: int) -> 
     for block in response.iter_stream():
         body += block
         if len(body) > limit:
-            raise EgressFailed(f"the answer is larger than {limit} bytes")
+            raise AnswerTooLarge(f"the answer is larger than {limit} bytes")
     return bytes(body)
 
 

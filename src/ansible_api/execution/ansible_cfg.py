@@ -71,6 +71,13 @@ def callback_plugins(config: Path) -> str | None:
     return parser.get("defaults", "callback_plugins", fallback=None)
 
 
+def collections_path(config: Path) -> str | None:
+    """Where the project looks for collections."""
+    parser = _parser()
+    parser.read(config, encoding="utf-8")
+    return parser.get("defaults", "collections_path", fallback=None)
+
+
 def merge(project: str, defaults: Defaults) -> configparser.ConfigParser:
     """Our defaults overlaid with the text of the project's ansible.cfg."""
     theirs = _parser()

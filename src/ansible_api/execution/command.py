@@ -9,10 +9,11 @@ from ansible_api.execution import ansible_cfg
 from ansible_api.execution.dependencies import Dependencies
 from ansible_api.execution.environment import base_environment, program, variables, vault_arguments
 from ansible_api.execution.inventory import PLUGINS, Gathered
+from ansible_api.execution.inventory_limit import limit_arguments
 from ansible_api.execution.preparation import Preparation
 from ansible_api.execution.project import neighbour_collections, neighbours, playbooks
 from ansible_api.execution.sandbox import Command, Places
-from ansible_api.execution.workspace import Workspace, write_private
+from ansible_api.execution.workspace import Workspace
 from ansible_api.jobs.options import Options
 from ansible_api.jobs.sources import CollectionRoleSource, RoleSource
 from ansible_api.jobs.spec import JobSpec
@@ -27,8 +28,9 @@ def prepare_command(preparation: Preparation, needed: Dependencies, inventory: G
     played = playbooks(preparation, needed)
     argv = [
         program("ansible-playbook"),
-        *("--inventory", str(inventory.path)),
-        *_option_arguments(spec.options, room),
+        *inventory.arguments,
+        *limit_arguments(spec.options, room),
+        *_option_arguments(spec.options),
         *_extra_vars(spec, room),
         *secret_arguments(preparation),
         "--",
@@ -39,8 +41,7 @@ def prepare_command(preparation: Preparation, needed: Dependencies, inventory: G
     return Command(tuple(argv), _environment(preparation, config), readable=lent)
 
 
-def _option_arguments(options: Options, room: Workspace) -> Iterator[str]:
-    yield from _limit(options, room)
+def _option_arguments(options: Options) -> Iterator[str]:
     for name, values in (("--tags", options.tags), ("--skip-tags", options.skip_tags)):
         if values:
             yield from (name, ",".join(values))
@@ -55,14 +56,6 @@ def _option_arguments(options: Options, room: Workspace) -> Iterator[str]:
             yield flag
     if options.forks != DEFAULT_FORKS:  # else the project's ansible.cfg decides
         yield from ("--forks", str(options.forks))
-
-
-def _limit(options: Options, room: Workspace) -> Iterator[str]:
-    if isinstance(options.limit, str):
-        yield from ("--limit", options.limit)
-    elif options.limit is not None:  # a long list has no room on a command line
-        path = write_private(room.inventory / "limit", "".join(f"{host}\n" for host in options.limit))
-        yield from ("--limit", f"@{path}")
 
 
 def _extra_vars(spec: JobSpec, room: Workspace) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from ansible_api.credentials.secrets import Variables
@@ -41,9 +42,11 @@ def variables(preparation: Preparation, given: Iterable[Variables]) -> dict[str,
         environment |= one.plain
         environment |= {name: value.get_secret_value() for name, value in one.values.items()}
         for name, text in one.files.items():
-            path = preparation.room.secrets / f"variable_{name}"
+            secret = text.get_secret_value()
+            # Two credentials of one job may have different texts for one name.
+            path = preparation.room.secrets / f"variable_{name}_{sha256(secret.encode()).hexdigest()[:8]}"
             if not path.exists():
-                preparation.room.add_secret(path.name, text.get_secret_value())
+                preparation.room.add_secret(path.name, secret)
             environment[name] = str(path)
     return environment
 

@@ -85,7 +85,7 @@ def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: P
     needed = lent.enter_context(dependencies(preparation))
     _stop_if_asked(pulse)
     report(PhaseStarted(Phase.INVENTORY, {"dependencies": needed.facts}))
-    inventory = gather(preparation, needed)
+    inventory = gather(preparation, needed, source.get("commit"))
     _stop_if_asked(pulse)
     report(PhaseStarted(Phase.STARTING, {"inventory": inventory.facts}))
     return prepare_command(preparation, needed, inventory)

@@ -1,15 +1,21 @@
 """Where to run: hosts in the request, from a plugin, from git or from an HTTP server."""
 
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ansible_api.credentials.headers import HeaderName, HeaderValue
+from ansible_api.credentials.headers import HEADER_VARIABLE, HeaderName, HeaderValue
 from ansible_api.credentials.refs import NamedRef
 from ansible_api.credentials.text import WebUrl
 from ansible_api.jobs.sources import GitLocation
 from ansible_api.jobs.text import GroupName, HostName, Model, PluginName, RepoPath, Variables
 
+# They belong to the connection (RFC 9110, 7.6.1) or follow from the URL.
+OWN_HEADERS = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te", "trailer", "upgrade"}
+    | {"expect", "keep-alive", "proxy-authorization", "proxy-connection"}
+)
 CacheTtl = Annotated[
     int | None,
     Field(
@@ -48,6 +54,8 @@ class InlineInventory(Model):
             raise ValueError(f"group_vars of groups that are not in the inventory: {', '.join(strangers[:5])}")
         if strangers := sorted({name for group in self.tree.values() for name in group.children} - set(self.groups)):
             raise ValueError(f"children that are not in groups: {', '.join(strangers[:5])}")
+        if parents := sorted(name for name, group in self.tree.items() if "all" in group.children):
+            raise ValueError(f"the group {parents[0]} cannot hold the group all, which holds it")
         if looped := self._loop():
             raise ValueError(f"the group {looped} is its own child, directly or through others")
         return self
@@ -67,12 +75,12 @@ class InlineInventory(Model):
         return tuple(dict.fromkeys([*self.hosts, *members]))
 
     def _loop(self) -> str | None:
-        """A group that contains itself; found by taking away, again and again, groups without children left."""
-        left = {name: set(group.children) for name, group in self.tree.items()}
-        while ends := [name for name, children in left.items() if not children & set(left)]:
-            for name in ends:
-                del left[name]
-        return next(iter(left), None)
+        """A group that contains itself."""
+        try:
+            TopologicalSorter({name: group.children for name, group in self.tree.items()}).prepare()
+        except CycleError as error:
+            return str(error.args[1][0])
+        return None
 
 
 class DynamicInventory(Model):
@@ -83,6 +91,12 @@ class DynamicInventory(Model):
     config: Variables = Field(default_factory=dict)
     cloud_credential: NamedRef | None = None
     cache_ttl: CacheTtl = None
+
+    @model_validator(mode="after")
+    def _is_one_plugin(self) -> Self:
+        if self.config.get("plugin", self.plugin) != self.plugin:
+            raise ValueError("config.plugin is not the plugin: leave it out")
+        return self
 
 
 class GitInventory(GitLocation):
@@ -104,6 +118,14 @@ class UrlInventory(Model):
     )
     credential: NamedRef | None = None
     cache_ttl: CacheTtl = None
+
+    @model_validator(mode="after")
+    def _has_sound_headers(self) -> Self:
+        if taken := sorted(name for name in self.headers if name.lower() in OWN_HEADERS):
+            raise ValueError(f"the service writes these headers itself: {', '.join(taken)}")
+        if self.credential is None and any(HEADER_VARIABLE.search(value) for value in self.headers.values()):
+            raise ValueError("headers name a variable: name the credential that has it")
+        return self
 
 
 Inventory = Annotated[InlineInventory | DynamicInventory | GitInventory | UrlInventory, Field(discriminator="type")]

@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.integration.execution.gathering import Gatherer
 from tests.integration.execution.plays import Trial
 from tests.servers.requirements import require
 
@@ -29,3 +30,9 @@ def trial(isolation: Isolation, tmp_path: Path) -> Trial:
 def sleep() -> str:
     """A sleep command that no other process on this machine runs."""
     return f"sleep 3{os.getpid()}.{next(_numbers)}"
+
+
+@pytest.fixture
+def gatherer(tmp_path: Path) -> Gatherer:
+    require("git")
+    return Gatherer(tmp_path)

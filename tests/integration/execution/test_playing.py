@@ -112,7 +112,6 @@ def test_options_reach_ansible(trial: Trial, tmp_path: Path) -> None:
 REFUSALS = {
     "a syntax error": ("- hosts: all\n  tasks:\n    - debug: {\n", {}, "playbook_syntax_error", "YAML parsing failed"),
     "an unknown module": ("- hosts: all\n  tasks:\n    - nope: x\n", {}, "playbook_syntax_error", "nope"),
-    "a limit without hosts": (HELLO, {"limit": "elsewhere"}, "limit_matches_nothing", "no hosts to target"),
     "no play": ("just: text\n", {}, "playbook_syntax_error", "list of plays"),
 }
 

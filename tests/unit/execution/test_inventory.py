@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from ansible_api.execution.inventory import as_tree, write_inline
+from ansible_api.execution.inventory_files import as_tree, write_inline
 from ansible_api.jobs.inventories import InlineInventory
 
 
