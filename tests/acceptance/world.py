@@ -149,7 +149,9 @@ def _fill_servers(made: World) -> None:
     made.hub.add(pack("mycompany.internal", "1.2.0", {"roles/app_deploy/tasks/main.yml": APP}))
     made.cmdb.inventory = _inventory(made.hosts)
     for host in made.hosts.hosts:
-        made.moto.run_instances({"Environment": "production", "Role": "web", "Address": host.address})
+        made.moto.run_instances(
+            {"Environment": "production", "Role": "web", "Address": host.address}, region=AWS_REGION
+        )
     login = {"private_key": made.hosts.private_key, "username": made.hosts.user, "known_hosts": made.hosts.known_hosts}
     made.bao.put("secret", "ansible/prod-ssh", login)
     made.bao.put("secret", "ansible/prod-become", {"password": made.hosts.sudo_password})

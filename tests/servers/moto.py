@@ -24,11 +24,11 @@ class Moto:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def run_instances(self, *instances: dict[str, str]) -> None:
+    def run_instances(self, *instances: dict[str, str], region: str = REGION) -> None:
         """An instance for each of these sets of tags."""
         client = boto3.client(
             "ec2",
-            region_name=REGION,
+            region_name=region,
             endpoint_url=self.url,
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
