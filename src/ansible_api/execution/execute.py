@@ -88,6 +88,7 @@ def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: P
     inventory = gather(preparation, needed, source.get("commit"))
     _stop_if_asked(pulse)
     report(PhaseStarted(Phase.STARTING, {"inventory": inventory.facts}))
+    preparation.room.drop_secrets()
     return prepare_command(preparation, needed, inventory)
 
 

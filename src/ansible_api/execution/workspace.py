@@ -68,6 +68,12 @@ class Workspace:
         """A file that only this user may read, and nobody may run."""
         return write_private(self.secrets / name, text)
 
+    def drop_secrets(self) -> None:
+        """Remove every file of `add_secret`: what prepared the play is not the play's to see."""
+        for path in self.secrets.iterdir():
+            if path.is_file() or path.is_symlink():
+                path.unlink()
+
 
 def write_private(path: Path, text: str) -> Path:
     """A new file, mode 0600; never through a link, never over another file."""

@@ -97,8 +97,8 @@ DATA = (
     "/credentials/become_password/vault_key",
     "/credentials/vault_password/1/vault_key",
 )
-# Languages of their own, in which these texts mean what they say or nothing: host patterns and web addresses.
-PATTERNS = ("/options/limit", "/options/callback_url", "/source/galaxy_server", "/inventory/2/url")
+# Web addresses, of which some of these texts are odd ones.
+ADDRESSED = ("/options/callback_url", "/source/galaxy_server", "/inventory/2/url")
 
 
 def texts(part: Any, place: str = "") -> Iterator[str]:
@@ -156,7 +156,7 @@ def test_a_text_that_is_no_data_is_refused(number: int, place: str) -> None:
         assert accepted == [f"@{MARK}"]  # tags of packages look so: @scope/name@1.0
     elif re.fullmatch(r".*/path(/\d+)?", place):
         assert set(accepted) <= {*SHELL, *ADDRESSES, *PATHS, *TEMPLATES}  # odd names of files that the repository lacks
-    elif place not in PATTERNS:
+    elif place not in ADDRESSED:
         assert accepted == []
     if not place.startswith(DATA) and not place.endswith("/repo"):
         assert not [text for text in accepted if text.startswith(("-", "/", "~")) or ".." in text.split("/")]
