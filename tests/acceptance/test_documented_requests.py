@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,17 +20,33 @@ JOB_ID = re.compile(r"job-[0-9a-z]{23}")
 SUBMISSIONS = re.compile(r"/api/v1/jobs(\?\S*)? --json")
 
 
-def commands() -> Iterator[str]:
-    """Each indented block that begins with curl."""
-    for block in re.findall(r"(?:^ {4}.*\n)+", DOCUMENT.read_text(), re.MULTILINE):
-        text = "".join(line[4:] for line in block.splitlines(keepends=True))
-        yield from (f"curl {part}" for part in re.split(r"^curl ", text, flags=re.MULTILINE)[1:])
+class Documented(NamedTuple):
+    """A command of the document, and what stands above it: the heading, or the first words in bold."""
+
+    title: str
+    command: str
 
 
-COMMANDS = list(commands())
-JOBS = [command for command in COMMANDS if SUBMISSIONS.search(command)]
+def documented() -> Iterator[Documented]:
+    """Each indented block that begins with curl, one command at a time."""
+    title = ""
+    for part in re.split(r"((?:^ {4}.*\n)+)", DOCUMENT.read_text(), flags=re.MULTILINE):
+        if part.startswith("    "):
+            text = "".join(line[4:] for line in part.splitlines(keepends=True))
+            for command in re.split(r"^curl ", text, flags=re.MULTILINE)[1:]:
+                yield Documented(title, f"curl {command}")
+        elif titles := re.findall(r"^(?:## |\*\*)([^*\n]+)", part, re.MULTILINE):
+            title = titles[-1].rstrip(",.:")
+
+
+COMMANDS = list(documented())
+JOBS = [one for one in COMMANDS if SUBMISSIONS.search(one.command)]
 # Made by these tests themselves, or a stream that ends with its job.
-OTHERS = [command for command in COMMANDS if not SUBMISSIONS.search(command) and "-X DELETE" not in command]
+OTHERS = [one for one in COMMANDS if one not in JOBS and "-X DELETE" not in one.command]
+
+
+def title_of(one: Documented) -> str:
+    return one.title
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +60,7 @@ def everything(service: Service, tmp_path_factory: pytest.TempPathFactory, ssh_h
 @pytest.fixture(scope="module")
 def jobs(service: Service, everything: World) -> dict[str, dict[str, Any]]:
     """Every documented job, submitted at once and played to its end."""
-    ids = {command: json.loads(run(service, everything, command))["id"] for command in JOBS}
+    ids = {one.command: json.loads(run(service, everything, one.command))["id"] for one in JOBS}
     return {command: service.wait_for_closed(job_id, timeout=180) for command, job_id in ids.items()}
 
 
@@ -65,20 +81,8 @@ def run(service: Service, everything: World, command: str, job_id: str = "") -> 
     return done.stdout
 
 
-def title(command: str) -> str:
-    """The forms that the request uses."""
-    _, _, text = command.partition("--json '")
-    document = json.loads(text.rpartition("'")[0])
-    inventory = document["inventory"]
-    kinds = [one["type"] for one in inventory] if isinstance(inventory, list) else [inventory["type"]]
-    credentials = [
-        value if isinstance(value, str) else value["type"] for value in document.get("credentials", {}).values()
-    ]
-    return " ".join([document["source"]["type"], "+".join(kinds), *credentials, *document.get("options", {})])
-
-
 def test_the_document_has_a_request_for_every_form() -> None:
-    text = "\n".join(JOBS)
+    text = "\n".join(one.command for one in JOBS)
     for form in ("playbook", "role", "collection_role", "inline", "dynamic", "git", "url", "hashicorp_vault", "aws"):
         assert f'"type": "{form}"' in text
     for field in ("galaxy_credential", "cloud_credential", "credential", "vault_key", "dry_run", "max_hosts"):
@@ -86,8 +90,9 @@ def test_the_document_has_a_request_for_every_form() -> None:
     assert len(JOBS) >= 14
 
 
-@pytest.mark.parametrize("command", JOBS, ids=title)
-def test_a_documented_job_succeeds(service: Service, jobs: dict[str, dict[str, Any]], command: str) -> None:
+@pytest.mark.parametrize("one", JOBS, ids=title_of)
+def test_a_documented_job_succeeds(service: Service, jobs: dict[str, dict[str, Any]], one: Documented) -> None:
+    command = one.command
     job = jobs[command]
     assert job["status"] == "successful", f"{job['error']}\n{service.log_of(job['id'])}"
     assert job["inventory"]["matched_count"] >= 1
@@ -110,10 +115,11 @@ def test_the_documented_webhook_comes(everything: World, jobs: dict[str, dict[st
     assert told == [called["id"]]
 
 
-@pytest.mark.parametrize("command", OTHERS)
+@pytest.mark.parametrize("one", OTHERS, ids=title_of)
 def test_every_other_documented_call_is_answered(
-    service: Service, everything: World, jobs: dict[str, dict[str, Any]], command: str
+    service: Service, everything: World, jobs: dict[str, dict[str, Any]], one: Documented
 ) -> None:
+    command = one.command
     failed = "relaunch" in command
     job_id = _job_with_a_failed_host(service, everything) if failed else next(iter(jobs.values()))["id"]
     if '"name": "prod-become"' in command:
@@ -122,7 +128,7 @@ def test_every_other_documented_call_is_answered(
 
 
 def test_the_documented_cancel_is_answered(service: Service, everything: World) -> None:
-    (command,) = [command for command in COMMANDS if "-X DELETE" in command]
+    (command,) = [one.command for one in COMMANDS if "-X DELETE" in one.command]
     source = {"type": "playbook", "repo": everything.repo("ansible-playbooks"), "path": "site.yml"}
     source["git_credential"] = "github-deploy-key"
     job_id = service.submit({"source": source, "inventory": {"type": "inline", "hosts": ["10.0.1.10"]}})

@@ -30,7 +30,7 @@ WHO = """
   register: me
 - assert: {that: me.stdout == 'root'}
 """
-SITE = play("- ping:\n- debug: {msg: 'played on {{ inventory_hostname }}'}")
+SITE = play("- ping:\n  tags: [deploy]\n- debug: {msg: 'played on {{ inventory_hostname }}'}\n  tags: [debug]")
 BECOME = play(WHO + "- assert: {that: answer == 'forty-two'}", become="true", vars_files="[../secret.yml]")
 NGINX = "- assert: {that: nginx_port == 8080 and common_is_here}\n" + WHO.lstrip()
 SWARM = "- assert: {that: swarm_manager}\n- ping:\n"
