@@ -6,9 +6,9 @@ from ansible_api.errors import TransientJobError
 from ansible_api.execution.inventory_errors import LONGEST, clean, listing_failed
 from ansible_api.execution.inventory_files import Source
 
-DIRECTORY = Path("/work/job-1.1/inventory/0")
+DIRECTORY = Path("/state/job-1.1/inventory/0")
 FILE = Source("/inventory/0", DIRECTORY / "hosts", ("script", "auto", "yaml", "ini"))
-CONFIG = Source("/inventory/1", Path("/work/job-1.1/inventory/1/x.yml"), ("x",), is_config=True)
+CONFIG = Source("/inventory/1", Path("/state/job-1.1/inventory/1/x.yml"), ("x",), is_config=True)
 
 
 def said(plugin: str, text: str, source: Path = CONFIG.path) -> str:
@@ -90,7 +90,7 @@ def test_silence_is_an_error_too() -> None:
     ("text", "cleaned"),
     [
         ("a\n  b\t c.", "a b c"),
-        ("in /work/job-1.1/inventory/0/hosts.yml: bad", "in hosts.yml: bad"),
+        ("in /state/job-1.1/inventory/0/hosts.yml: bad", "in hosts.yml: bad"),
         ("'/opt/venv/bin/python'", "'python'"),
         ("http://job:secret@127.0.0.1:1/x", "http://127.0.0.1:1/x"),
         ("https://example.com/a/b", "https://example.com/a/b"),
