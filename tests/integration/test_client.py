@@ -280,3 +280,15 @@ def test_a_relaunch_says_which_hosts_and_which_commit(
     [asked] = api.calls("POST /api/v1/jobs/job-1/relaunch")
     assert json.loads(asked.body) == {"hosts": "failed", "commit": "latest"}
     assert {name.lower() for name in asked.headers} >= {"idempotency-key"}
+
+
+def test_labels_and_plans_are_asked_for_by_flags(
+    api: ScriptedApi, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = command(*SUBMIT, "--plan", "--label", "env=prod", "--label", "app=shop")
+    assert done.returncode == Exit.SUCCESSFUL, done.stderr
+    [asked] = api.calls("POST /api/v1/jobs")
+    assert json.loads(asked.body)["options"] == {"dry_run": "plan", "labels": {"env": "prod", "app": "shop"}}
+    api.answer("GET /api/v1/jobs", json_answer({"items": [], "next_cursor": None}))
+    assert command("jobs", "--label", "env=prod").returncode == Exit.SUCCESSFUL
+    assert api.calls("GET /api/v1/jobs")[0].path.endswith("label=env%3Dprod")

@@ -16,6 +16,7 @@ app = typer.Typer(add_completion=False)
 def jobs(
     job: Annotated[str | None, typer.Argument(metavar="[JOB]")] = None,
     status: Annotated[list[str], typer.Option(help="only these; repeatable")] = [],  # noqa: B006 - Typer reads it
+    label: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="only those with it; repeatable")] = [],  # noqa: B006
     limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before")] = None,
     url: Url = None,
@@ -28,7 +29,7 @@ def jobs(
             found = client.job(job)
             print_json(found) if as_json else terminal().print(job_details(found))
             return
-        said = {"limit": limit, "cursor": cursor, "status": status or None}
+        said = {"limit": limit, "cursor": cursor, "status": status or None, "label": label or None}
         page = client.jobs({name: value for name, value in said.items() if value is not None})
     if as_json:
         print_json(page)

@@ -97,6 +97,14 @@ def split(texts: Sequence[str]) -> list[str] | None:
     return [part for text in texts for part in text.split(",") if part] or None
 
 
+def labels(texts: Sequence[str]) -> dict[str, str] | None:
+    """Labels of NAME=VALUE; None when there are none."""
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [text for text, (name, separator, _) in zip(texts, pairs, strict=True) if not name or not separator]:
+        raise CommandError(f"--label {wrong[0]}: give NAME=VALUE")
+    return {name: value for name, _, value in pairs} or None
+
+
 def _mapping(text: str, where: str) -> Json:
     try:
         document = json.loads(text)

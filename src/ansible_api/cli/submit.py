@@ -13,7 +13,7 @@ from ansible_api.cli.connection import AsJson, KeyFile, Url, connect
 from ansible_api.cli.exits import CommandError, Exit, exit_of, exits_in_help
 from ansible_api.cli.live import print_json, terminal, viewer, watch_job
 from ansible_api.cli.render import outcome
-from ansible_api.cli.request import Flags, build, read_mapping, split
+from ansible_api.cli.request import Flags, build, labels, read_mapping, split
 from ansible_api.cli.text import clean_line
 
 app = typer.Typer(add_completion=False)
@@ -46,6 +46,8 @@ def submit(
     check: Annotated[bool | None, Option("--check", help="predict, change nothing")] = None,
     diff: Annotated[bool | None, Option("--diff", help="show what changes in files")] = None,
     verbose: Annotated[int, Option("--verbose", "-v", count=True, help="repeatable")] = 0,
+    plan: Annotated[bool | None, Option("--plan", help="say what would run, and run nothing")] = None,
+    label: Annotated[Names, Option(metavar="NAME=VALUE", help="repeatable")] = [],  # noqa: B006
     forks: Annotated[int | None, Option(help="hosts at a time")] = None,
     timeout: Annotated[int | None, Option(help="seconds from the start of the play")] = None,
     queue: Annotated[Name, Option(help="instead of the one that fits")] = None,
@@ -67,7 +69,8 @@ def submit(
         groups=group,
         credentials={"ssh": ssh, "become_password": become_password, "vault_password": vault_password},
         extra_vars=extra_var,
-        options=options | {"queue": queue, "priority": priority},
+        options=options
+        | {"queue": queue, "priority": priority, "dry_run": "plan" if plan else None, "labels": labels(label)},
     )
     body = build(read_mapping(file, "--file") if file else {}, flags)
     with connect(url, key_file) as client:

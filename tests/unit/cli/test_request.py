@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from ansible_api.cli.exits import CommandError
-from ansible_api.cli.request import Flags, build, extra_vars, inline_inventory, read_mapping, split
+from ansible_api.cli.request import Flags, build, extra_vars, inline_inventory, labels, read_mapping, split
 from ansible_api.jobs.spec import JobSpec
 
 FILE = {
@@ -120,3 +120,10 @@ def test_a_group_needs_a_name_and_hosts() -> None:
 def test_lists_may_be_repeated_or_have_commas() -> None:
     assert split(["a,b", "c"]) == ["a", "b", "c"]
     assert split([]) is None
+
+
+def test_labels_are_names_with_values() -> None:
+    assert labels(["env=prod", "url=a=b", "empty="]) == {"env": "prod", "url": "a=b", "empty": ""}
+    assert labels([]) is None
+    with pytest.raises(CommandError, match="--label env: give NAME=VALUE"):
+        labels(["env"])
