@@ -9,7 +9,7 @@ import httpx
 
 from ansible_api.credentials.headers import UnknownVariable, filled
 from ansible_api.credentials.secrets import Variables
-from ansible_api.egress import Answer, AnswerTooLarge, EgressDenied, EgressFailed, Policy, get
+from ansible_api.egress import Answer, AnswerTooLarge, EgressDenied, EgressFailed, Policy, check_url, get
 from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution.inventory_document import check_ini, check_yaml, convert_json, invalid
 from ansible_api.jobs.inventories import UrlInventory
@@ -68,7 +68,10 @@ def _filled(headers: Mapping[str, str], variables: Variables | None) -> dict[str
 
 def _follow(url: str, headers: Mapping[str, str], policy: Policy, deadline: float, limit: int) -> bytes:
     """The body of the answer after at most three redirects, each address checked anew."""
-    first = target = httpx.URL(url)
+    try:
+        first = target = check_url(url, policy)
+    except EgressDenied as error:
+        raise _denied(error) from None
     for _ in range(MOST_REDIRECTS + 1):
         answer = _get(target, headers if _origin(target) == _origin(first) else {}, policy, deadline, limit)
         if answer.status not in REDIRECTS:
@@ -85,11 +88,15 @@ def _get(target: httpx.URL, headers: Mapping[str, str], policy: Policy, deadline
     try:
         return get(str(target), headers, max(deadline - time.monotonic(), 0.001), policy, limit=limit)
     except EgressDenied as error:
-        raise JobError("inventory_denied", f"the inventory's address: {error.detail}; correct url") from None
+        raise _denied(error) from None
     except AnswerTooLarge as error:
         raise JobError("inventory_too_large", f"the inventory's server: {error.detail}; narrow what it gives") from None
     except EgressFailed as error:
         raise TransientJobError("inventory_unreachable", f"the inventory's server: {error.detail}") from None
+
+
+def _denied(error: EgressDenied) -> JobError:
+    return JobError("inventory_denied", f"the inventory's address: {error.detail}; correct url")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

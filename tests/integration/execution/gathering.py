@@ -16,6 +16,7 @@ from ansible_api.execution.inventory import Gathered, gather
 from ansible_api.execution.mask import Mask
 from ansible_api.execution.preparation import Assignment, ExecutionConfig, InventoryLimits, Preparation
 from ansible_api.execution.sandbox import choose
+from ansible_api.execution.source import GitLimits
 from ansible_api.execution.workspace import workspace
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.settings import MIB, Isolation
@@ -23,6 +24,7 @@ from ansible_api.settings import MIB, Isolation
 SOURCE = {"type": "playbook", "repo": "/nowhere", "path": "site.yml"}
 NOTHING = Dependencies()
 LIMITS = InventoryLimits(timeout=30, size=4 * MIB)
+GIT_LIMITS = GitLimits()
 LOOPBACK = Policy(allow_loopback=True)
 
 
@@ -33,6 +35,7 @@ class Gatherer:
     root: Path
     policy: Policy = LOOPBACK
     limits: InventoryLimits = LIMITS
+    git: GitLimits = GIT_LIMITS
     secrets: Mapping[str, Opened] = field(default_factory=dict)
     keep_going: Callable[[], bool] = lambda: True
     isolation: Isolation = Isolation.NONE
@@ -46,7 +49,12 @@ class Gatherer:
         """What the play would get, while its workspace lives."""
         spec = JobSpec.model_validate({"source": SOURCE, "inventory": inventory, "options": options})
         config = ExecutionConfig(
-            self.root / "work", self.root / "cache", self.isolation, egress=self.policy, inventory=self.limits
+            self.root / "work",
+            self.root / "cache",
+            self.isolation,
+            egress=self.policy,
+            git=self.git,
+            inventory=self.limits,
         )
         self.number += 1
         marker = f"gather-{self.root.parent.name}-{self.root.name}-{self.number}.1"
