@@ -88,7 +88,7 @@ class GalaxyServer:
             return {"results": [{"id": name}] if any(name == known for known, _ in self.roles) else []}
         if match := re.fullmatch(r"/api/v1/roles/([^/]+)/versions/", path):
             found = [version for known, version in self.roles if known == match[1]]
-            base = f"http://127.0.0.1:{self.port}/download/{match[1]}"
+            base = f"{self.download_base or f'http://127.0.0.1:{self.port}'}/download/{match[1]}"
             return {"results": [{"name": one, "download_url": f"{base}-{one}.tar.gz"} for one in found]}
         return None
 

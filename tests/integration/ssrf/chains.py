@@ -50,33 +50,39 @@ LONG = (
 )
 
 
-@contextmanager
-def redirecting(world: World, server: str, chain: Chain) -> Iterator[None]:
-    """Have a server do so."""
-    waiting = chain.locations(server)
-
-    def answer(_asked: object) -> tuple[int, dict[str, str]] | None:
-        location = next(waiting, None)
-        return (chain.status, {"Location": location}) if location else None
-
-    if server == "web":
-        world.web.told = lambda: WebAnswer(*told) if (told := answer(None)) else None
-    else:
-        getattr(world, server).answer = answer
-    try:
-        yield
-    finally:
-        world.web.told = lambda: None
-        world.galaxy.answer = world.git.answer = lambda _asked: None
-
-
 @dataclass(frozen=True)
 class Redirected:
-    """A field whose server redirects."""
+    """A field whose server redirects requests for paths that begin so."""
 
     attempt: Attempt
     server: str
     chains: tuple[Chain, ...]
+    path: str = "/"
+
+
+@contextmanager
+def redirecting(world: World, field: Redirected, chain: Chain) -> Iterator[None]:
+    """Have a field's server do so."""
+    waiting = chain.locations(field.server)
+
+    def answer(path: str) -> tuple[int, dict[str, str]] | None:
+        location = next(waiting, None) if path.startswith(field.path) else None
+        return (chain.status, {"Location": location}) if location else None
+
+    def told(path: str) -> WebAnswer | None:
+        return WebAnswer(*found) if (found := answer(path)) else None
+
+    match field.server:
+        case "web":
+            world.web.told = told
+        case "galaxy":
+            world.galaxy.answer = answer
+        case "git":
+            world.git.answer = lambda request: answer(request.path)
+    try:
+        yield
+    finally:
+        world.web.told = world.galaxy.answer = world.git.answer = lambda _asked: None
 
 
 REDIRECTED: Mapping[str, Redirected] = {
@@ -88,6 +94,8 @@ REDIRECTED: Mapping[str, Redirected] = {
     "test of galaxy_token: galaxy_server": Redirected(fields.trial_of_galaxy, "galaxy", LONG),
     "source.repo": Redirected(fields.source_https, "git", SHORT),
     "source.galaxy_server": Redirected(fields.galaxy_server, "galaxy", SHORT[:2]),
+    "download_url": Redirected(fields.galaxy_download, "galaxy", SHORT[:1], "/download/"),
+    "download_url of a role": Redirected(fields.role_download, "galaxy", SHORT[:1], "/download/"),
     "requirements: collection of git": Redirected(fields.collection_of_git, "git", SHORT),
     "requirements: collection of url": Redirected(fields.collection_of_url, "web", SHORT[:1]),
     "requirements: role of url": Redirected(fields.role_of_url, "web", SHORT[:2]),

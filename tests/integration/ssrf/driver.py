@@ -39,15 +39,19 @@ def fill(world: World) -> None:
         git_repository(world.repositories / repository).commit(files)
     for collection in ("acme.tools", "acme.free"):
         world.galaxy.add(pack(collection, "1.0.0", {"README.md": "tests"}))
+    world.galaxy.roles["acme.greet", "1.0.0"] = role()
     world.moto.run_instances({"Name": "a"})
     world.vault.put("secret", "ssrf", {"password": "tests"})
     os.environ["SSL_CERT_FILE"] = str(world.git.certificate)
 
 
+def role() -> bytes:
+    return archive({f"r-1/{path}": text.encode() for path, text in ROLE.items()})
+
+
 def files() -> dict[str, bytes]:
-    role = {f"r-1/{path}": text.encode() for path, text in ROLE.items()}
     tools = pack("acme.tools", "1.0.0", {"README.md": "tests"})
-    return {"/": HOSTS_FILE.encode(), "/tools.tar.gz": tools, "/role.tar.gz": archive(role)}
+    return {"/": HOSTS_FILE.encode(), "/tools.tar.gz": tools, "/role.tar.gz": role()}
 
 
 def hosts(field: Field) -> Iterator[str]:
@@ -78,7 +82,7 @@ def named(world: World, field: Field) -> Iterator[tuple[str, str]]:
 
 def redirected(world: World, field: Redirected) -> Iterator[tuple[str, str]]:
     for chain in field.chains:
-        with redirecting(world, field.server, chain):
+        with redirecting(world, field, chain):
             yield f"{chain.status} to {', '.join(chain.hosts)}", field.attempt(world, HERE)
 
 

@@ -32,6 +32,7 @@ from tests.integration.execution.gathering import Gatherer
 from tests.integration.execution.plays import Trial
 from tests.integration.git.workers import Worker
 from tests.integration.ssrf.world import PORTS, World, name
+from tests.servers.galaxy import archive
 from tests.servers.git_servers import GitRepository
 from tests.servers.openbao import ROOT_TOKEN
 from tests.ssrf_addresses import HOSTS
@@ -249,6 +250,11 @@ def galaxy_download(world: World, host: str) -> str:
     return galaxy(world, TOOLS)
 
 
+def role_download(world: World, host: str) -> str:
+    world.galaxy.download_base = web(host, "galaxy").rstrip("/")
+    return galaxy(world, requirements="roles: [{src: acme.greet, version: 1.0.0, name: greet}]\n")
+
+
 def galaxy_source(world: World, host: str) -> str:
     world.galaxy.download_base = web(name("outside"), "galaxy").rstrip("/")
     entry = f"{{name: acme.free, version: 1.0.0, source: '{web(host, 'galaxy', 'api/')}'}}"
@@ -282,6 +288,14 @@ def role_of_git(world: World, host: str) -> str:
 
 def role_of_url(world: World, host: str) -> str:
     return galaxy(world, requirements=f"roles: [{{src: '{web(host, path='role.tar.gz')}', name: mine}}]\n")
+
+
+def role_of_role(world: World, host: str) -> str:
+    """A role may be had, and asks for another one."""
+    wanted = f"dependencies: [{{src: '{https_repo(host, 'role')}', scm: git, name: inner, version: main}}]\n"
+    world.web.files["/needy.tar.gz"] = archive({"r-1/meta/main.yml": wanted.encode(), "r-1/tasks/main.yml": b"[]\n"})
+    address = web(name("outside"), path="needy.tar.gz")
+    return galaxy(world, requirements=f"roles: [{{src: '{address}', name: mine}}]\n")
 
 
 def whole_job(world: World, host: str) -> str:
@@ -335,11 +349,13 @@ FIELDS: Mapping[str, Field] = {
     "aws.endpoint_url of a plugin": Field(aws_plugin, "moto", DEAR, ("inside",), ()),
     "source.galaxy_server": Field(galaxy_server, "galaxy", DEAR, ("inside", "mapped"), ()),
     "download_url": Field(galaxy_download, "galaxy", DEAR, ("inside",), ()),
+    "download_url of a role": Field(role_download, "galaxy", DEAR, ("inside",), ()),
     "requirements: source": Field(galaxy_source, "galaxy", DEAR, ("inside",), ()),
     "requirements: collection of git": Field(collection_of_git, "git", DEAR, ("inside",), ()),
     "requirements: collection by ssh": Field(collection_of_ssh, "ssh", DEAR, ("inside",), ()),
     "requirements: collection of url": Field(collection_of_url, "web", DEAR, ("inside",), ()),
     "requirements: role of git": Field(role_of_git, "git", DEAR, ("inside",), ()),
     "requirements: role of url": Field(role_of_url, "web", DEAR, ("inside",), ()),
+    "requirements: role of a role": Field(role_of_role, "git", DEAR, ("inside",), ()),
     "source.repo and inventory.url of a whole job": Field(whole_job, "git", {"outside": 1, "rebind": 2}, literals=()),
 }

@@ -8,7 +8,7 @@ import selectors
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,15 +179,15 @@ def front(port: int, inner: int) -> Iterator[Front]:
 class Web(WebhookSink):
     """Says what it is told to, if anything, else what lies at the path."""
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__()
         self.files = files
-        self.told: Callable[[], Answer | None] = lambda: None
+        self.told: Callable[[str], Answer | None] = lambda _path: None
 
     def take(self, received: Received) -> Answer:
         """See the base class."""
         self.requests.append(received)
-        return self.told() or Answer(200, body=self.files.get(received.path, self.files["/"]))
+        return self.told(received.path) or Answer(200, body=self.files.get(received.path, self.files["/"]))
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class World:
 
     @classmethod
     @contextmanager
-    def made(cls, directory: Path, token: str, files: Mapping[str, bytes]) -> Iterator[Self]:
+    def made(cls, directory: Path, token: str, files: dict[str, bytes]) -> Iterator[Self]:
         """Everything started, once `enter` was called."""
         for part in ("git", "ssh", "vault", "moto", "served"):
             (directory / part).mkdir()
