@@ -4,7 +4,7 @@ import base64
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from ansible_api.redis import BROKER_DB, EVENT_DB, RESULT_DB, with_db
 from tests.servers.s3 import S3Bucket
 
 Finding = tuple[str, str]  # the canary's name, the place
+Allowed = Callable[[str, bytes], bool]  # the canary's name, the environment that it is in
 
 
 def new_canary(name: str) -> str:
@@ -101,8 +102,8 @@ class Canaries:
         finally:
             client.close()
 
-    def in_processes(self, allowed: frozenset[str] = frozenset()) -> Iterator[Finding]:
-        """In arguments and environment of every process of this machine; `allowed` may be in a play's environment."""
+    def in_processes(self, allowed: Allowed = lambda _name, _environ: False) -> Iterator[Finding]:
+        """In arguments and environment of every process of this machine, but for what is allowed in a job's own."""
         for directory in Path("/proc").iterdir():
             if directory.name.isdigit():
                 for name in ("cmdline", "environ"):
@@ -113,14 +114,14 @@ class Canaries:
                     if not found:
                         self._clean.add(data)
                     for canary, _ in found:
-                        if not (name == "environ" and canary in allowed and _is_in_sandbox(directory, data)):
+                        if not (name == "environ" and allowed(canary, data) and _is_in_sandbox(directory, data)):
                             yield canary, f"{name} of {_read(directory / 'comm').decode().strip()}"
 
 
 class ProcessWatch(threading.Thread):
     """Looks at all processes again and again for as long as it is entered."""
 
-    def __init__(self, canaries: Canaries, allowed: frozenset[str] = frozenset()) -> None:
+    def __init__(self, canaries: Canaries, allowed: Allowed = lambda _name, _environ: False) -> None:
         super().__init__(name="process watch", daemon=True)
         self._canaries, self._allowed = canaries, allowed
         self._over = threading.Event()

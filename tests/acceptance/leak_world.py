@@ -146,7 +146,13 @@ class Kinds:
 
 
 # Kinds that are variables of the play's environment by nature, and the token that ansible-galaxy wants there.
-IN_ENVIRONMENT = frozenset({"aws", "azure", "openstack", "wild", "wild two", "inline", "hub", "hub wrong"})
+OF_PLAYS = frozenset({"aws", "azure", "openstack", "wild", "wild two", "inline"})
+OF_INSTALLERS = frozenset({"hub", "hub wrong"})
+
+
+def may_be_in_environment(name: str, environ: bytes) -> bool:
+    """Whether a secret belongs into that environment of a process in a job's sandbox."""
+    return name in (OF_INSTALLERS if b"ANSIBLE_GALAXY_SERVER_LIST=" in environ else OF_PLAYS)
 
 
 class Echo(WebhookSink):

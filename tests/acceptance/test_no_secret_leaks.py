@@ -3,10 +3,8 @@
 import base64
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,57 +13,17 @@ import pytest
 
 from tests.acceptance import leak_jobs, leak_world
 from tests.acceptance.canaries import Canaries, Finding, ProcessWatch, Values
-from tests.acceptance.leak_world import IN_ENVIRONMENT, PROJECT, REGION, Kinds, LeakWorld, locked, seed_of
-from tests.acceptance.repos import play
+from tests.acceptance.leak_plays import NOT_SECRET, git_server, store_credentials, sudo_password
+from tests.acceptance.leak_world import PROJECT, REGION, Kinds, LeakWorld, may_be_in_environment, seed_of
 from tests.acceptance.service import Service, installed
-from tests.servers.git_servers import USERNAME, HttpsGitServer, git_repository, https_git_server
+from tests.servers.git_servers import HttpsGitServer
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.servers.requirements import require
 from tests.servers.s3 import S3Bucket, S3Server
-from tests.servers.ssh_hosts import SUDO_PASSWORD, SshHosts
+from tests.servers.ssh_hosts import SshHosts
 from tests.servers.webhook_sink import WebhookSink, webhook_sink
 from tests.waiting import wait_for
-
-NOT_SECRET = "what the vault file says"
-TELL = play(
-    """
-- name: What Ansible knows of it
-  debug:
-    msg: "{{ ansible_become_password | default('nothing') }} and {{ answer }}"
-- name: Everything Ansible knows
-  debug:
-    var: vars
-- name: Become root with it
-  command: id -un
-- name: What the play can read
-  shell: cat /dev/shm/ansible-api-*/*
-  become: false
-  delegate_to: localhost
-  connection: local
-  vars: {ansible_connection: local}
-- name: The same in other words
-  shell: for file in /dev/shm/ansible-api-*/*; do base64 -w 0 $file; echo; echo "user:$(cat $file)" | base64 -w 0; done
-  become: false
-  delegate_to: localhost
-  vars: {ansible_connection: local}
-- name: Its environment and processes
-  shell: env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'
-  become: false
-  delegate_to: localhost
-  vars: {ansible_connection: local}
-- name: Fail with it
-  shell: cat /dev/shm/ansible-api-*/* >&2; exit 3
-  become: false
-  delegate_to: localhost
-  ignore_errors: true
-  vars: {ansible_connection: local}
-""",
-    become="true",
-    vars_files="[secret.yml]",
-)
-SLOW = play("- name: Wait\n  command: sleep 60", become="true")
-ROOT = play("- command: id -un", become="true")
 
 
 @dataclass(frozen=True)
@@ -114,10 +72,10 @@ def stage(
     with ExitStack() as stack:
         redis, database_url, bucket = _servers(request, folder)
         settings = _s3_settings(bucket) if bucket else {}
-        git = stack.enter_context(_git_server(tmp_path_factory.mktemp("git"), values))
+        git = stack.enter_context(git_server(tmp_path_factory.mktemp("git"), values))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SSL_CERT_FILE", str(git.certificate))
-        stack.enter_context(_sudo_password(ssh_hosts, values.become))
+        stack.enter_context(sudo_password(ssh_hosts, values.become))
         servers = tmp_path_factory.mktemp("servers")
         made = stack.enter_context(leak_world.leak_world(servers, ssh_hosts, kinds, values.vault, values.become))
         service = stack.enter_context(
@@ -125,10 +83,10 @@ def stage(
         )
         sink = stack.enter_context(webhook_sink())
         canaries = _canaries(service, values, made)
-        with ProcessWatch(canaries, IN_ENVIRONMENT) as watch:
+        with ProcessWatch(canaries, may_be_in_environment) as watch:
             service.start_api()
             service.start_worker(concurrency=3)
-            _store_credentials(service, values, ssh_hosts)
+            store_credentials(service, values, ssh_hosts)
             leak_world.store(service, made, values.vault, values.become)
             requests = leak_jobs.Requests(made, git, sink.url)
             jobs, refusal = _play_all(service, git, requests, sink)
@@ -239,33 +197,6 @@ def _s3_settings(bucket: S3Bucket) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _git_server(folder: Path, values: Values) -> Iterator[HttpsGitServer]:
-    (folder / "password").write_text(values.vault)
-    (folder / "secret.yml").write_text(f"answer: {NOT_SECRET}\n")
-    program = Path(sys.executable).parent / "ansible-vault"
-    argv = [program, "encrypt", "--vault-password-file", folder / "password", folder / "secret.yml"]
-    subprocess.run(argv, check=True, capture_output=True)
-    secret = (folder / "secret.yml").read_text()
-    git_repository(folder / "repos" / "plays").commit(
-        {"tell.yml": TELL, "slow.yml": SLOW, "root.yml": ROOT, "secret.yml": secret}
-    )
-    with https_git_server(folder, folder / "repos") as git:
-        git.token = values.token
-        yield git
-
-
-@contextmanager
-def _sudo_password(hosts: SshHosts, password: str) -> Iterator[None]:
-    for host in hosts.hosts:
-        host.run("sh", "-c", f"echo {hosts.user}:{password} | chpasswd")
-    try:
-        yield
-    finally:
-        for host in hosts.hosts:
-            host.run("sh", "-c", f"echo {hosts.user}:{SUDO_PASSWORD} | chpasswd")
-
-
 def _canaries(service: Service, values: Values, made: LeakWorld) -> Canaries:
     webhook_secret = service.run("webhook-secret", "create").removeprefix("whsec_")
     master_key = base64.b64decode((service.folder / "master.key").read_text().partition(":")[2])
@@ -279,27 +210,6 @@ def _canaries(service: Service, values: Values, made: LeakWorld) -> Canaries:
             "webhook secret": base64.b64decode(webhook_secret),
         }
     )
-
-
-def _store_credentials(service: Service, values: Values, hosts: SshHosts) -> None:
-    service.store_credential(
-        name="hosts",
-        kind="ssh_key",
-        username=hosts.user,
-        private_key=locked(hosts.private_key, values.passphrase),
-        passphrase=values.passphrase,
-        known_hosts=hosts.known_hosts,
-    )
-    for name, kind, field_name, value in (
-        ("become", "become_password", "password", values.become),
-        ("become-wrong", "become_password", "password", values.become_wrong),
-        ("vault", "vault_password", "password", values.vault),
-        ("vault-wrong", "vault_password", "password", values.vault_wrong),
-        ("git", "git", "token", values.token),
-        ("git-wrong", "git", "token", values.token_wrong),
-    ):
-        more = {"username": USERNAME} if kind == "git" else {}
-        service.store_credential(name=name, kind=kind, **{field_name: value}, **more)
 
 
 def _play_all(
