@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from ansible_api.db import Database
+from ansible_api.execution.workspace import MARKER
 from ansible_api.keys import store as keys
 from ansible_api.keys.model import Role
 from ansible_api.redis import BROKER_DB, EVENT_DB, RESULT_DB, with_db
@@ -111,3 +112,27 @@ def test_a_canary_is_found_in_a_process(argv: list[str], env: dict[str, str]) ->
             wait_for(lambda: watch.found, message="the canary was not seen")
             process.communicate(b"\n")
     assert names(watch.found) == {"planted"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mark", "allowed", "found"),
+    [
+        ([], MARKER, "planted", False),
+        ([], "OTHER", "planted", True),
+        ([], MARKER, "long", True),
+        ([SECRET], MARKER, "planted", True),
+        (["ansible_api.execution.guardian"], MARKER, "planted", True),
+        (["/usr/bin/bwrap"], MARKER, "planted", True),
+    ],
+    ids=["in a play", "no play", "another secret", "argument", "guardian", "bwrap"],
+)
+def test_only_the_environment_of_a_play_may_hold_what_is_allowed_there(
+    arguments: list[str], mark: str, allowed: str, found: bool
+) -> None:
+    waiting = [sys.executable, "-c", "print('begun', flush=True); input()", *arguments]
+    env = {mark: "job-x.1", "HIDDEN": SECRET}
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert (names(CANARIES.in_processes(lambda name, _environ: name == allowed)) == {"planted"}) is found
+        process.communicate(b"\n")

@@ -3,74 +3,27 @@
 import base64
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_ssh_private_key,
-)
 
+from tests.acceptance import leak_jobs, leak_world
 from tests.acceptance.canaries import Canaries, Finding, ProcessWatch, Values
-from tests.acceptance.repos import play
+from tests.acceptance.leak_plays import NOT_SECRET, git_server, store_credentials, sudo_password
+from tests.acceptance.leak_world import PROJECT, REGION, Kinds, LeakWorld, may_be_in_environment, seed_of
 from tests.acceptance.service import Service, installed
-from tests.servers.git_servers import USERNAME, HttpsGitServer, git_repository, https_git_server
+from tests.servers.git_servers import HttpsGitServer
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.servers.requirements import require
 from tests.servers.s3 import S3Bucket, S3Server
-from tests.servers.ssh_hosts import SUDO_PASSWORD, SshHosts
+from tests.servers.ssh_hosts import SshHosts
 from tests.servers.webhook_sink import WebhookSink, webhook_sink
 from tests.waiting import wait_for
-
-NOT_SECRET = "what the vault file says"
-TELL = play(
-    """
-- name: What Ansible knows of it
-  debug:
-    msg: "{{ ansible_become_password | default('nothing') }} and {{ answer }}"
-- name: Everything Ansible knows
-  debug:
-    var: vars
-- name: Become root with it
-  command: id -un
-- name: What the play can read
-  shell: cat /dev/shm/ansible-api-*/*
-  become: false
-  delegate_to: localhost
-  connection: local
-  vars: {ansible_connection: local}
-- name: The same in other words
-  shell: for file in /dev/shm/ansible-api-*/*; do base64 -w 0 $file; echo; echo "user:$(cat $file)" | base64 -w 0; done
-  become: false
-  delegate_to: localhost
-  vars: {ansible_connection: local}
-- name: Its environment and processes
-  shell: env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'
-  become: false
-  delegate_to: localhost
-  vars: {ansible_connection: local}
-- name: Fail with it
-  shell: cat /dev/shm/ansible-api-*/* >&2; exit 3
-  become: false
-  delegate_to: localhost
-  ignore_errors: true
-  vars: {ansible_connection: local}
-""",
-    become="true",
-    vars_files="[secret.yml]",
-)
-SLOW = play("- name: Wait\n  command: sleep 60", become="true")
-ROOT = play("- command: id -un", become="true")
 
 
 @dataclass(frozen=True)
@@ -84,6 +37,7 @@ class Stage:
     watch: ProcessWatch
     sink: WebhookSink
     bucket: S3Bucket | None
+    made: LeakWorld
     journal: Path
 
     def places(self) -> dict[str, Callable[[], Iterable[Finding]]]:
@@ -114,26 +68,30 @@ def stage(
 ) -> Iterator[Stage]:
     require("bwrap")
     folder = tmp_path_factory.mktemp("leaks")
-    values = Values()
+    values, kinds = Values(), Kinds()
     with ExitStack() as stack:
         redis, database_url, bucket = _servers(request, folder)
         settings = _s3_settings(bucket) if bucket else {}
-        git = stack.enter_context(_git_server(tmp_path_factory.mktemp("git"), values))
+        git = stack.enter_context(git_server(tmp_path_factory.mktemp("git"), values))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SSL_CERT_FILE", str(git.certificate))
-        stack.enter_context(_sudo_password(ssh_hosts, values.become))
+        stack.enter_context(sudo_password(ssh_hosts, values.become))
+        servers = tmp_path_factory.mktemp("servers")
+        made = stack.enter_context(leak_world.leak_world(servers, ssh_hosts, kinds, values.vault, values.become))
         service = stack.enter_context(
             installed(folder, database_url, redis.url, ISOLATION="bubblewrap", SHUTDOWN_GRACE="5", **settings)
         )
         sink = stack.enter_context(webhook_sink())
-        canaries = _canaries(service, values, ssh_hosts)
-        with ProcessWatch(canaries) as watch:
+        canaries = _canaries(service, values, made)
+        with ProcessWatch(canaries, may_be_in_environment) as watch:
             service.start_api()
             service.start_worker(concurrency=3)
-            _store_credentials(service, values, ssh_hosts)
-            jobs = _play_all(service, git, ssh_hosts, sink)
-            answers = [*_refusals(service, values, ssh_hosts), *_all_answers(service, jobs)]
-        yield Stage(service, canaries, jobs, answers, watch, sink, bucket, redis.process.log.parent)
+            store_credentials(service, values, ssh_hosts)
+            leak_world.store(service, made, values.vault, values.become)
+            requests = leak_jobs.Requests(made, git, sink.url)
+            jobs, refusal = _play_all(service, git, requests, sink)
+            answers = [refusal, *_answers(service, values, made, requests), *_all_answers(service, jobs)]
+        yield Stage(service, canaries, jobs, answers, watch, sink, bucket, made, redis.process.log.parent)
 
 
 PLACES = (
@@ -149,25 +107,51 @@ def test_no_secret_is_found(stage: Stage, place: str) -> None:
 
 def test_the_jobs_ended_as_they_should_have(stage: Stage) -> None:
     ends = {name: (job["status"], (job["error"] or {}).get("code")) for name, job in stage.jobs.items()}
-    assert ends == {
-        "all at once": ("successful", None),
-        "wrong token": ("error", "source_refused"),
-        "wrong vault password": ("error", "vault_password_wrong"),
-        "wrong become password": ("failed", "play_failed"),
-        "canceled": ("canceled", None),
-    }
+    assert (
+        ends
+        == {
+            "all at once": ("successful", None),
+            "wrong token": ("error", "source_refused"),
+            "wrong vault password": ("error", "vault_password_wrong"),
+            "wrong become password": ("failed", "play_failed"),
+            "canceled": ("canceled", None),
+        }
+        | leak_jobs.ENDS
+    )
 
 
 def test_the_play_printed_its_secrets_and_they_were_masked(stage: Stage) -> None:
-    service, job_id = stage.service, stage.jobs["all at once"]["id"]
-    with service.client as client:
-        events = client.get(f"/api/v1/jobs/{job_id}/logs", params={"format": "ndjson"}, follow_redirects=True).text
-    printed = {event["task"]: event["stdout"] for event in map(json.loads, events.splitlines()) if event["host"]}
+    printed = _printed(stage, "all at once")
     for task in ("What the play can read", "The same in other words", "Fail with it"):
         assert printed[task].count("********") >= 4, task  # key, two passwords, and more than once
     assert "-----BEGIN OPENSSH PRIVATE KEY-----" in printed["What the play can read"]
     assert NOT_SECRET in printed["What Ansible knows of it"]  # what a vault file holds is the play's own
     assert "root" in printed["Become root with it"]
+
+
+def test_secrets_of_every_kind_were_printed_and_masked_and_nothing_else_was(stage: Stage) -> None:
+    printed = _printed(stage, "every kind")
+    for task in ("Tell all there is", "Fail with it"):
+        assert printed[task].count("********") >= 200, task
+        for text in (REGION, PROJECT, "robot@example.org", "-----BEGIN PRIVATE KEY-----"):
+            assert text in printed[task], f"{text}: {task}"
+    assert printed["What filters make of it"].count("********") >= 7
+    assert "one two" in printed["What the vault files say"]
+    assert "root" in printed["Become root"]
+    assert "********" in _printed(stage, "CMDB names hosts by the token")["Say its name"]
+    assert stage.jobs["CMDB names hosts by the token"]["inventory"]["matched_hosts"] == ["********"]
+    assert stage.jobs["plan"]["plan"]["variables"] == {"region": REGION}
+
+
+def test_the_servers_got_the_secrets_and_told_them(stage: Stage) -> None:
+    told = {request.path.split("/")[1] for request in stage.made.echo.requests}
+    assert told >= {"cmdb", "names", "noise", "galaxy", "vault", "keystone", "refusal"}
+    (sent, *_) = [request for request in stage.made.echo.requests if request.path == "/refusal"]
+    assert sent.headers["Authorization"] == f"Bearer {stage.made.kinds.header_text}"
+    for name in ("CMDB refuses", "plugin raises", "Galaxy server echoes", "Vault echoes", "git server echoes"):
+        assert len(stage.jobs[name]["error"]["message"]) > 20, name
+    for name in ("plugin raises", "Galaxy server echoes"):
+        assert "********" in stage.jobs[name]["error"]["message"], name
 
 
 def test_every_process_was_watched_and_every_webhook_came(stage: Stage) -> None:
@@ -180,6 +164,14 @@ def test_nothing_of_a_job_is_left_on_the_worker(stage: Stage) -> None:
     state = stage.service.folder / "state"
     assert [path.name for path in (state / "work").iterdir() if path.name != ".lock"] == []
     assert list((state / "spool").iterdir()) == []
+
+
+def _printed(stage: Stage, name: str) -> dict[str, str]:
+    """Task → what it printed last."""
+    address = f"/api/v1/jobs/{stage.jobs[name]['id']}/logs"
+    with stage.service.client as client:
+        events = client.get(address, params={"format": "ndjson"}, follow_redirects=True).text
+    return {event["task"]: event["stdout"] for event in map(json.loads, events.splitlines()) if event["host"]}
 
 
 def _servers(request: pytest.FixtureRequest, folder: Path) -> tuple[RedisServer, str, S3Bucket | None]:
@@ -205,42 +197,14 @@ def _s3_settings(bucket: S3Bucket) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _git_server(folder: Path, values: Values) -> Iterator[HttpsGitServer]:
-    (folder / "password").write_text(values.vault)
-    (folder / "secret.yml").write_text(f"answer: {NOT_SECRET}\n")
-    program = Path(sys.executable).parent / "ansible-vault"
-    argv = [program, "encrypt", "--vault-password-file", folder / "password", folder / "secret.yml"]
-    subprocess.run(argv, check=True, capture_output=True)
-    secret = (folder / "secret.yml").read_text()
-    git_repository(folder / "repos" / "plays").commit(
-        {"tell.yml": TELL, "slow.yml": SLOW, "root.yml": ROOT, "secret.yml": secret}
-    )
-    with https_git_server(folder, folder / "repos") as git:
-        git.token = values.token
-        yield git
-
-
-@contextmanager
-def _sudo_password(hosts: SshHosts, password: str) -> Iterator[None]:
-    for host in hosts.hosts:
-        host.run("sh", "-c", f"echo {hosts.user}:{password} | chpasswd")
-    try:
-        yield
-    finally:
-        for host in hosts.hosts:
-            host.run("sh", "-c", f"echo {hosts.user}:{SUDO_PASSWORD} | chpasswd")
-
-
-def _canaries(service: Service, values: Values, hosts: SshHosts) -> Canaries:
+def _canaries(service: Service, values: Values, made: LeakWorld) -> Canaries:
     webhook_secret = service.run("webhook-secret", "create").removeprefix("whsec_")
     master_key = base64.b64decode((service.folder / "master.key").read_text().partition(":")[2])
-    key = load_ssh_private_key(hosts.private_key.encode(), None)
-    seed = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())  # in every form of the key
     return Canaries(
         vars(values)
+        | made.needles()
         | {
-            "ssh key": seed,
+            "ssh key": seed_of(made.hosts.private_key),
             "API key": service.key.split("_", 2)[2],
             "master key": master_key,
             "webhook secret": base64.b64decode(webhook_secret),
@@ -248,34 +212,12 @@ def _canaries(service: Service, values: Values, hosts: SshHosts) -> Canaries:
     )
 
 
-def _with_passphrase(hosts: SshHosts, passphrase: str) -> str:
-    key = load_ssh_private_key(hosts.private_key.encode(), None)
-    lock = BestAvailableEncryption(passphrase.encode())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, lock).decode()
+def _play_all(
+    service: Service, git: HttpsGitServer, requests: leak_jobs.Requests, sink: WebhookSink
+) -> tuple[dict[str, dict[str, Any]], str]:
+    """All jobs at their ends, and how a relaunch was refused."""
+    hosts = requests.hosts
 
-
-def _store_credentials(service: Service, values: Values, hosts: SshHosts) -> None:
-    service.store_credential(
-        name="hosts",
-        kind="ssh_key",
-        username=hosts.user,
-        private_key=_with_passphrase(hosts, values.passphrase),
-        passphrase=values.passphrase,
-        known_hosts=hosts.known_hosts,
-    )
-    for name, kind, field_name, value in (
-        ("become", "become_password", "password", values.become),
-        ("become-wrong", "become_password", "password", values.become_wrong),
-        ("vault", "vault_password", "password", values.vault),
-        ("vault-wrong", "vault_password", "password", values.vault_wrong),
-        ("git", "git", "token", values.token),
-        ("git-wrong", "git", "token", values.token_wrong),
-    ):
-        more = {"username": USERNAME} if kind == "git" else {}
-        service.store_credential(name=name, kind=kind, **{field_name: value}, **more)
-
-
-def _play_all(service: Service, git: HttpsGitServer, hosts: SshHosts, sink: WebhookSink) -> dict[str, dict[str, Any]]:
     def submit(path: str = "tell.yml", git_credential: str = "git", **wrong: str) -> str:
         used = {"ssh": "hosts", "become_password": "become", "vault_password": "vault"} | wrong
         location = {"repo": git.url(git.root / "plays"), "git_credential": git_credential}
@@ -288,43 +230,32 @@ def _play_all(service: Service, git: HttpsGitServer, hosts: SshHosts, sink: Webh
             }
         )
 
+    more = requests.all()
     ids = {
         "canceled": submit("slow.yml"),
+        "inline": service.submit(more.pop("inline")),
         "all at once": submit(),
         "wrong token": submit(git_credential="git-wrong"),
         "wrong vault password": submit(vault_password="vault-wrong"),
         "wrong become password": submit("root.yml", become_password="become-wrong"),
     }
+    ids |= {name: service.submit(spec) for name, spec in more.items()}
     playing = lambda: service.job(ids["canceled"])["progress"]["current_task"] == "Wait"  # noqa: E731
     wait_for(playing, timeout=90, message="the play did not begin")
     with service.client as client:
         assert client.delete(f"/api/v1/jobs/{ids['canceled']}").status_code == 202
-    jobs = {name: service.wait_for_closed(job_id, timeout=120) for name, job_id in ids.items()}
+    service.wait_for_closed(ids["inline"], timeout=120)
+    ids["relaunched"], refusal = leak_jobs.relaunch(service, ids["inline"], requests.inline())
+    jobs = {name: service.wait_for_closed(job_id, timeout=180) for name, job_id in ids.items()}
     sink.wait_for_requests(len(jobs), timeout=60)
-    return jobs
+    return jobs, refusal
 
 
-def _refusals(service: Service, values: Values, hosts: SshHosts) -> Iterator[str]:
-    """Problems of requests that carried secrets."""
-    key = _with_passphrase(hosts, values.passphrase)
-    bodies: list[Any] = [
-        {"name": "hosts", "kind": "ssh_key", "private_key": key, "passphrase": values.passphrase},
-        {"name": "new", "kind": "ssh_key", "private_key": key, "passphrase": values.become},
-        {"name": "new", "kind": "ssh_key", "private_key": hosts.private_key[:-60]},
-        {"name": "new", "kind": "vault_password", "password": values.vault, "token": values.token},
-        {"name": "new", "kind": "vault_password", "password": [values.vault]},
-        {"name": "new", "kind": values.vault, "password": values.vault},
-        {"name": f"{values.vault} ", "kind": "git", "token": values.token},
-        [values.token],
-    ]
-    with service.client as client:
-        for body in bodies:
-            answer = client.post("/api/v1/credentials", json=body)
-            assert 400 <= answer.status_code < 500, answer.text
-            yield answer.text
-        yield client.post("/api/v1/credentials", content=b'{"password": "' + values.vault.encode()).text
-        yield client.get("/api/v1/jobs", params={"limit": values.token}).text
-        yield client.get("/api/v1/keys", headers={"Authorization": f"Bearer x{service.key}"}).text
+def _answers(service: Service, values: Values, made: LeakWorld, requests: leak_jobs.Requests) -> Iterator[str]:
+    yield from leak_jobs.refused_credentials(service, values, made.hosts)
+    yield from leak_jobs.refused_jobs(service, made, requests.all()["every kind"])
+    yield from leak_jobs.tried(service, made)
+    yield from leak_jobs.replaced(service, made)
 
 
 def _all_answers(service: Service, jobs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -14,6 +14,13 @@ from pydantic import (
 )
 
 
+def check_value(value: SecretStr) -> SecretStr:
+    """ValueError for a NUL, which ends a text in every environment and list of arguments: more would follow it."""
+    if "\0" in value.get_secret_value():
+        raise ValueError("it holds a NUL character, which no program takes: leave it out")
+    return value
+
+
 def check_header(value: SecretStr) -> SecretStr:
     """ValueError for what cannot be sent in a header, such as the line break at the end of a file."""
     text = value.get_secret_value()
@@ -23,7 +30,7 @@ def check_header(value: SecretStr) -> SecretStr:
 
 
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.@-]*$", max_length=128)]
-Value = Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
+Value = Annotated[SecretStr, Field(min_length=1, max_length=65_536), AfterValidator(check_value)]
 HeaderSecret = Annotated[Value, AfterValidator(check_header)]
 KnownHosts = Annotated[str, StringConstraints(max_length=65_536)]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/@-]+$", max_length=256)]

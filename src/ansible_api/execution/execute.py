@@ -84,7 +84,7 @@ def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: P
     report(PhaseStarted(Phase.DEPENDENCIES, source))
     needed = lent.enter_context(dependencies(preparation))
     _stop_if_asked(pulse)
-    report(PhaseStarted(Phase.INVENTORY, {"dependencies": needed.facts}))
+    report(PhaseStarted(Phase.INVENTORY, {"dependencies": preparation.mask.document(needed.facts)}))
     inventory = gather(preparation, needed, source.get("commit"))
     _stop_if_asked(pulse)
     report(PhaseStarted(Phase.STARTING, {"inventory": inventory.facts}))

@@ -81,11 +81,12 @@ def _run(preparation: Preparation, command: Command, scratch: Path, deadline: fl
             preparation.sandbox,
             timeout=deadline - time.monotonic(),
             keep_going=watch_size(scratch, preparation.config.git.size, preparation.keep_going),
+            mask=preparation.mask,
         )
     except ToolTimedOut:
         raise timed_out(preparation.config.galaxy.timeout) from None
     if done.code != 0:
-        raise explain(done.stderr or done.stdout.decode(errors="replace"))
+        raise explain(done.stderr or preparation.mask.text(done.stdout.decode(errors="replace")))
 
 
 def _limits(preparation: Preparation) -> tuple[str, ...]:

@@ -123,7 +123,7 @@ class _Step:
             matched = self._lister().matches(path)
         check_matches(options, tree, matched)
         counts = {"host_count": len(tree.hosts), "matched_count": len(matched)}
-        return {**counts, "matched_hosts": matched[:MOST_NAMED], **known}
+        return {**counts, "matched_hosts": self.preparation.mask.document(matched[:MOST_NAMED]), **known}
 
     def _lister(self) -> Lister:
         return Lister(self.preparation, self.needed, self._config(), self.deadline)

@@ -118,6 +118,7 @@ class Lister:
                 preparation.sandbox,
                 timeout=self._left(),
                 keep_going=preparation.keep_going,
+                mask=preparation.mask,
                 limit=limits.size,
             )
         except ToolTimedOut:

@@ -11,7 +11,7 @@ from ansible_api.execution.convert import to_event
 from ansible_api.execution.mask import MASK
 from ansible_api.execution.preparation import Preparation
 from ansible_api.execution.sandbox import Command
-from ansible_api.execution.tool import Finished, ToolTimedOut, run_tool
+from ansible_api.execution.tool import ToolTimedOut, run_tool
 from ansible_api.execution.verdict import refusal
 
 TIMEOUT = 300.0
@@ -37,20 +37,16 @@ def make_plan(preparation: Preparation, command: Command) -> tuple[dict[str, Any
             preparation.sandbox,
             timeout=TIMEOUT,
             keep_going=preparation.keep_going,
+            mask=preparation.mask,
             limit=OUTPUT_LIMIT,
         )
     except ToolTimedOut:
         raise TransientJobError("plan_timed_out", f"listing the tasks took more than {TIMEOUT:g} seconds") from None
-    if done.code:
-        raise _refused(done)
     text = preparation.mask.text(done.stdout.decode(errors="replace"))
+    if done.code:
+        raise JobError(*refusal(done.code, done.stderr + text))
     plan = {"playbooks": parse(text), "variables": redacted_variables(preparation)}
     return plan, to_event(1, {"event": "verbose", "stdout": text}, preparation.mask)
-
-
-def _refused(done: Finished) -> JobError:
-    code, message = refusal(done.code, done.stderr + done.stdout.decode(errors="replace"))
-    return JobError(code, message)
 
 
 def parse(text: str) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ansible_api import processes
-from ansible_api.errors import StartupError
+from ansible_api.errors import JobError, StartupError
 from ansible_api.execution.workspace import MARKER, Workspace, kill_marked, write_private
 from ansible_api.settings import Isolation
 
@@ -182,7 +182,13 @@ class Play:
     _touched: float = 0.0
 
     def start(self, command: Command, room: Workspace, *, stderr: int) -> subprocess.Popen[bytes]:
-        """Start the guardian and what it guards; its output comes through pipes. It ends with the calling thread."""
+        """Start the guardian and what it guards; its output comes through pipes. It ends with the calling thread.
+
+        JobError credential_misfit for an environment that would be read as something else.
+        """
+        if any("\0" in part for item in command.environment.items() for part in item):  # ends one of bwrap's arguments
+            detail = "an environment variable holds a NUL character: store its credential anew, without"
+            raise JobError("credential_misfit", detail)
         launch = self.sandbox.wrap(command, room)
         guardian = [sys.executable, "-I", "-m", "ansible_api.execution.guardian"]
         numbers = [os.getpid(), self.grace, self.sandbox.layers, self._new_lease(room)]

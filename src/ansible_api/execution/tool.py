@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ansible_api.errors import JobError
+from ansible_api.execution.mask import Mask
 from ansible_api.execution.sandbox import Command, Play, Sandbox
 from ansible_api.execution.workspace import Workspace
 from ansible_api.settings import MIB
@@ -21,7 +22,7 @@ GRACE = 2.0  # between SIGTERM and SIGKILL
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a command ended, and what it printed."""
+    """How a command ended, and what it printed; stdout may be data for the play, and is not masked."""
 
     code: int
     stdout: bytes
@@ -39,9 +40,12 @@ def run_tool(
     *,
     timeout: float,
     keep_going: Callable[[], bool],
+    mask: Mask,
     limit: int = OUTPUT_LIMIT,
 ) -> Finished:
     """Run it to its end; afterwards no process of it lives.
+
+    Its stderr is masked here: whoever explains it cuts and cleans it, and of what is left no mask finds a secret.
 
     Raises ToolTimedOut, and JobError `output_too_large` (more than `limit` bytes) or `canceled`.
     """
@@ -50,7 +54,7 @@ def run_tool(
     process = play.start(command, room, stderr=subprocess.PIPE)
     try:
         stdout, stderr = _pump(process, deadline, keep_going, limit)
-        return Finished(process.wait(), stdout, stderr.decode(errors="replace"))
+        return Finished(process.wait(), stdout, mask.text(stderr.decode(errors="replace")))
     finally:
         play.kill()
         process.wait()

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from tests.integration.execution.plays import Trial, repository, spec_of
 
+from ansible_api.credentials.secrets import Secrets, Variables
 from ansible_api.errors import JobError
 from ansible_api.execution import runner
 from ansible_api.jobs.state import Status
@@ -127,4 +129,17 @@ def test_output_without_end_is_broken_off_before_it_fills_the_workers_memory(
     with pytest.raises(JobError) as caught:
         trial.run(spec_of(repo, extra_vars={"kind": "flood", "victim": "none"}, options={"timeout": 60}))
     assert caught.value.job_code == "output_too_large"
+    assert trial.leftovers() == []
+
+
+def test_a_variable_that_would_be_read_as_arguments_of_the_sandbox_is_refused(trial: Trial, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    text = f"x\0--bind\0{outside}\0/tmp/outside"
+    trial.secrets = Secrets({"/credentials/environment": Variables({"HOSTILE": SecretStr(text)})})
+    touch = "- hosts: all\n  gather_facts: false\n  tasks: [{command: touch /tmp/outside/escaped}]\n"
+    with pytest.raises(JobError) as caught:
+        trial.run(spec_of(repository(tmp_path / "repo", {"site.yml": touch})))
+    assert caught.value.job_code == "credential_misfit"
+    assert list(outside.iterdir()) == []
     assert trial.leftovers() == []

@@ -1,8 +1,13 @@
 import base64
+import html
 import json
-from urllib.parse import quote
+import re
+import shlex
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
+import yaml
 
 from ansible_api.execution.mask import MASK, Mask
 
@@ -89,3 +94,67 @@ def test_finds_says_whether_there_is_anything_to_mask() -> None:
     mask = Mask(["hunter2"])
     assert mask.finds("a hunter2 b")
     assert not mask.finds("nothing")
+
+
+CORE = "0123456789abcdef"
+WILD = f'it\'s "{CORE}" \\ % & + / <ü☃> $x\n\'second\' {CORE}\t"line"'
+FORMS: dict[str, Callable[[str], str]] = {
+    "repr": repr,
+    "ascii": ascii,
+    "bytes": lambda text: repr(text.encode()),
+    "html": html.escape,
+    "html without quotes": lambda text: html.escape(text, quote=False),
+    "yaml's quotes": lambda text: text.replace("'", "''"),
+    "yaml": lambda text: yaml.safe_dump({"k": text}, allow_unicode=True, width=1000),
+    "shell": shlex.quote,
+    "shell in a shell": lambda text: shlex.quote(f"sh -c {shlex.quote(text)}"),
+    "json": json.dumps,
+    "json with its letters": lambda text: json.dumps(text, ensure_ascii=False),
+    "json twice": lambda text: json.dumps(json.dumps(text)),
+    "percent": quote,
+    "percent, all": lambda text: quote(text, safe=""),
+    "a form": quote_plus,
+    "percent, small letters": lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text)),
+    "a terminal": lambda text: text.replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("secret", [WILD, f"{CORE}'%\"\\&+/<>", f"p ss'w\"rd/{CORE}+="])
+def test_nothing_is_left_of_a_secret_as_programs_write_it_and_as_ansible_shows_that(secret: str, form: str) -> None:
+    mask, written = Mask([secret]), FORMS[form](secret)
+    for shown in (written, json.dumps(written), json.dumps(written, ensure_ascii=False)):
+        assert CORE in shown
+        assert CORE not in mask.text(shown), shown
+
+
+@pytest.mark.parametrize("width", [64, 76])
+def test_base64_in_lines_is_masked_but_for_a_short_last_line(width: int) -> None:
+    coded = base64.b64encode(KEY.encode()).decode()
+    lines = [coded[start : start + width] for start in range(0, len(coded), width)]
+    assert len(lines) > 1
+    masked = Mask([KEY]).text("\n".join(lines)).split("\n")
+    assert [line for line in masked if line != MASK and len(line) >= 8] == []
+    assert [Mask([KEY]).text(line) for line in lines[:-1]] == [MASK] * (len(lines) - 1)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_the_private_key_in_a_key_file_is_a_secret_by_itself_and_the_names_in_it_are_none(indent: int | None) -> None:
+    names = {"type": "service_account", "project_id": "my-project", "client_email": "robot@example.org"}
+    file = json.dumps({**names, "private_key": KEY, "nested": [{"token": "nested-token"}]}, indent=indent)
+    mask = Mask([file])
+    assert "AAAAfirstline" not in mask.text(f"<{KEY}>")
+    assert mask.text("AAAAfirstline, nested-token") == f"{MASK}, {MASK}"
+    assert "AAAAfirstline" not in mask.text(json.dumps({"private_key": KEY}))
+    assert mask.text("my-project of robot@example.org") == "my-project of robot@example.org"
+    assert mask.text(file) == MASK
+
+
+@pytest.mark.parametrize("secret", ["{not json", "[" * 5000, "{}", "[1, null]"])
+def test_a_secret_that_only_begins_like_json_is_masked_all_the_same(secret: str) -> None:
+    masked = Mask([secret]).text(f"a {secret} b")
+    assert masked == (f"a {MASK} b" if len(secret) > 2 else "a {} b")
+
+
+def test_a_plain_secret_costs_few_comparisons() -> None:
+    assert len(Mask(["correct-horse-battery"])._needles) <= 8
