@@ -13,10 +13,14 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import NoReturn
 
 from ansible_api.execution.fetch import converse
+from ansible_api.execution.git_http import trusting
 from ansible_api.processes import die_with_parent
+
+LATER = ("dulwich.trailers", "dulwich.worktree", "encodings.idna")  # what is otherwise loaded when it is first used
 
 
 def main() -> None:
@@ -24,6 +28,9 @@ def main() -> None:
     os.chdir("/")
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)  # a worker that shuts down may still finish what it has begun
+    for name in LATER:
+        import_module(name)
+    trusting()
     gc.freeze()  # so that a collection in a fork leaves the shared pages alone
     ForkServer(socket.socket(fileno=0)).run()
 

@@ -9,7 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 COMMAND = (sys.executable, "-I", "-m", "ansible_api.execution.fork_server")
+PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # which authorities the worker trusts is not the job's to say
 AT_ONCE = 30.0  # seconds that a fork server on a busy machine may take for what it does at once
+
+
+def surroundings() -> dict[str, str]:
+    """What the git subprocess sees of the worker's environment."""
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **passed_on}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class _Server:
                 stdin=its.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={"LC_ALL": "C.UTF-8"},
+                env=surroundings(),
                 start_new_session=True,
             )
         return cls(process, calls)

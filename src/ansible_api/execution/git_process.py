@@ -1,19 +1,17 @@
 """Starts the git subprocess, and ends it with all that it started when it is done, late or no longer wanted."""
 
-import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ansible_api.errors import JobError, TransientJobError
-from ansible_api.execution.forks import Fork, new_fork
+from ansible_api.execution.forks import Fork, new_fork, surroundings
 from ansible_api.execution.git_request import Answer, Request
 
 POLL = 0.1  # seconds between two looks at keep_going
-PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # which authorities the worker trusts is not the job's to say
 
 
 @dataclass(slots=True)
@@ -52,7 +50,7 @@ class GitProcess:
         """Have a request served; JobError when the process does not live to answer it."""
         if self._fork is None:
             self._fork = _start()
-        request = replace(request, environment=_environment(self._home))
+        request = replace(request, environment={**surroundings(), "HOME": str(self._home)})
         output = _converse(self._fork, request.to_json(), self._patience)
         if not output.endswith(b"\n"):
             raise _died(self._fork.ended())
@@ -75,11 +73,6 @@ def _start() -> Fork:
         return new_fork()
     except OSError:
         raise _died(None) from None
-
-
-def _environment(home: Path) -> Mapping[str, str]:
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": str(home), **passed_on}
 
 
 def _converse(fork: Fork, text: bytes, patience: Patience) -> bytes:

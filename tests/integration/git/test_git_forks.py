@@ -16,6 +16,7 @@ import pytest
 from ansible_api import processes
 from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution import forks
+from ansible_api.execution.git_http import trusting
 from ansible_api.execution.source import Checkout
 from tests.integration.git.workers import LIMITS, LOGIN, Worker, is_alive
 from tests.servers.git_servers import TOKEN, USERNAME, GitRepository, HttpsGitServer
@@ -129,6 +130,13 @@ class TestOneForAll:
         assert os.getsid(held.fork) == held.fork != os.getsid(held.server)
         assert Path(f"/proc/{held.fork}/cwd").readlink() == worker.secrets
         assert Path(f"/proc/{held.server}/cwd").readlink() == Path("/")
+
+
+def test_authorities_are_loaded_once_and_again_when_they_changed(https):
+    before = trusting()
+    assert trusting() is before
+    os.utime(https.certificate, (1, 1))
+    assert trusting() is not before
 
 
 class TestSecrets:
