@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import dependencies, inventory, latency, memory, overhead, source, submissions
+from bench import dependencies, git, inventory, latency, memory, overhead, source, submissions
 from bench.figures import Figure, machine, table, write
 
 MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -14,6 +14,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "submissions": submissions.measure,
     "latency": latency.measure,
     "source": source.measure,
+    "git": git.measure,
     "dependencies": dependencies.measure,
     "inventory": inventory.measure,
     "memory": memory.measure,

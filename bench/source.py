@@ -30,7 +30,7 @@ def measure(folder: Path) -> list[Figure]:
     files = {f"roles/role{number // 40}/tasks/part{number}.yml": _tasks(number) for number in range(FILES - 1)}
     git_repository(repo).commit(files | {"site.yml": HELLO})
     (folder / "certificates").mkdir()
-    with https_git_server(folder / "certificates", folder / "git") as server, _trusting(server.certificate):
+    with https_git_server(folder / "certificates", folder / "git") as server, trusting(server.certificate):
         urls = {"local path": str(repo), "https": server.url(repo)}
         return [*_checkouts(folder / "checkouts", urls), *_jobs(folder / "up", urls)]
 
@@ -40,7 +40,7 @@ def _tasks(number: int) -> str:
 
 
 @contextmanager
-def _trusting(certificate: Path) -> Iterator[None]:
+def trusting(certificate: Path) -> Iterator[None]:
     """Let workers started meanwhile, and this process, trust the server."""
     before = os.environ.get("SSL_CERT_FILE")
     os.environ["SSL_CERT_FILE"] = str(certificate)

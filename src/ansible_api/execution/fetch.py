@@ -1,38 +1,39 @@
 """The git subprocess: resolves and then perhaps fetches, within its limits; a line of JSON for a line of JSON.
 
 It is a process of its own because it parses what strangers serve: a memory or time limit, a crash or a kill ends it
-and nothing else. Its imports are few, as every job waits for them.
+and nothing else. All imports are here at the top, where the fork server does them once for all jobs.
 """
 
 import errno
 import os
-import sys
+import socket
 from collections.abc import Sequence
 from contextlib import closing
 from hashlib import sha1
-from typing import TYPE_CHECKING
+
+from dulwich.objects import Commit, ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
 
 from ansible_api.execution.git_limits import limit_self
+from ansible_api.execution.git_mirror import open_mirror
+from ansible_api.execution.git_remote import Remote, open_remote
 from ansible_api.execution.git_request import Answer, Refused, Request
-from ansible_api.processes import die_with_parent
-
-if TYPE_CHECKING:
-    from dulwich.repo import Repo
-
-    from ansible_api.execution.git_remote import Remote
+from ansible_api.execution.git_submodules import submodules
+from ansible_api.execution.git_tree import TreeWriter
 
 
-def main() -> None:
-    """Serve the requests on stdin, all about one repository."""
-    die_with_parent()
+def converse(worker: socket.socket) -> None:
+    """Serve the worker's requests, all about one repository, until it has no more."""
     server = Server()
-    for line in sys.stdin.buffer:
-        request = Request.from_json(line)
-        if os.getppid() != request.parent:
-            return  # the worker died before this process could be bound to it
-        limit_self(request)
-        sys.stdout.buffer.write(serve(server, request).to_json())
-        sys.stdout.flush()
+    with worker.makefile("rb") as lines:
+        for line in lines:
+            request = Request.from_json(line)
+            os.environ.clear()
+            os.environ.update(request.environment)
+            os.chdir(request.environment["HOME"])
+            limit_self(request)
+            worker.sendall(serve(server, request).to_json())
 
 
 class Server:
@@ -41,10 +42,8 @@ class Server:
     def __init__(self) -> None:
         self._remote: Remote | None = None
 
-    def remote(self, request: Request) -> "Remote":
+    def remote(self, request: Request) -> Remote:
         if self._remote is None:
-            from ansible_api.execution.git_remote import open_remote
-
             self._remote = open_remote(request)
         return self._remote
 
@@ -76,12 +75,6 @@ def resolve(server: Server, request: Request) -> Answer:
 
 def fetch(server: Server, request: Request) -> Answer:
     """Get the commit into the mirror, unless it is there, and write its files to `tree`."""
-    from dulwich.objects import Commit, ObjectID
-
-    from ansible_api.execution.git_mirror import open_mirror
-    from ansible_api.execution.git_submodules import submodules
-    from ansible_api.execution.git_tree import TreeWriter
-
     with closing(open_mirror(request.mirror)) as mirror:
         wanted = ObjectID(request.commit.encode())
         fetched = wanted not in mirror.object_store
@@ -107,10 +100,7 @@ def ref_names(ref: str | None) -> Sequence[bytes]:
     return (name, *names) if name.startswith(b"refs/") else names
 
 
-def _fetch_into(mirror: "Repo", server: Server, request: Request) -> None:
-    from dulwich.objects import ObjectID
-    from dulwich.refs import Ref
-
+def _fetch_into(mirror: Repo, server: Server, request: Request) -> None:
     server.remote(request).fetch(mirror, request.want.encode(), ref_names(request.ref))
     # What the mirror's refs point at is what the next fetch need not get again.
     name = sha1((request.ref or "HEAD").encode(), usedforsecurity=False).hexdigest()
@@ -131,7 +121,3 @@ def _disk_trouble(error: OSError) -> Answer:
         return Answer(error="source_too_large", detail="The repository is larger than the service takes.")
     detail = f"The worker could not store the repository ({error.strerror}): free space in its state directory."
     return Answer(error="source_not_stored", detail=detail, transient=True)
-
-
-if __name__ == "__main__":
-    main()

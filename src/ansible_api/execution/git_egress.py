@@ -1,6 +1,6 @@
 """Where a git server may be: its addresses are found and checked here, and the git subprocess connects to no other.
 
-Here and not there, because the subprocess starts anew for each job and what this needs is slow to load.
+Here and not there, because what parses a stranger's answers is not to decide where else it may connect.
 """
 
 from ansible_api.egress import Deadline, EgressDenied, EgressFailed, Policy, Resolver, checked_addresses

@@ -6,6 +6,8 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -39,6 +41,21 @@ def http_remote(request: Request) -> ServerRemote:
         return Refused("source_invalid", f"{host} does not answer as a git server does: check repo and branch.")
 
     return ServerRemote(client, b"", explain)
+
+
+def trusting() -> ssl.SSLContext:
+    """Verifies by the authorities that SSL_CERT_FILE and SSL_CERT_DIR name, or the system's.
+
+    To load those of a system takes longer than the request: a fork has them from its server, unless they changed.
+    """
+    paths = ssl.get_default_verify_paths()
+    changed = Path(paths.cafile).stat().st_mtime_ns if paths.cafile else 0
+    return _loaded(paths.cafile, paths.capath, changed)
+
+
+@cache
+def _loaded(_file: str | None, _directory: str | None, _changed: int) -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 class HttpAnswer:
@@ -81,7 +98,7 @@ class HttpClient(AbstractHttpGitClient):
         self._origin, self._host, self._limits = where[:2], host, request
         self._count = meter(request.size)
         self._last: HttpAnswer | None = None
-        self._tls = ssl.create_default_context() if where.scheme == "https" else None  # SSL_CERT_FILE and _DIR hold
+        self._tls = trusting() if where.scheme == "https" else None
         self._connection = http.client.HTTPConnection(host, where.port or (443 if self._tls else 80))
         self._connection.default_port = 443 if self._tls else 80  # decides whether Host names the port
         self._connection.auto_open = 0  # it would look the name up again

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def ssh_options(
     login: Login, known_hosts: Path, secrets_dir: Path, policy: HostKeyPolicy, connect_timeout: float
 ) -> Iterator[tuple[str, ...]]:
     """Options for the system's ssh; the files that they name are gone afterwards, `known_hosts` stays."""
-    with tempfile.TemporaryDirectory(prefix="git-", dir=secrets_dir) as directory:
+    with _private_directory(secrets_dir) if isinstance(login, SshKey) else nullcontext("") as directory:
         options = [*ALWAYS, "-o", f"ConnectTimeout={max(1, round(connect_timeout))}"]
         key = "none"
         if isinstance(login, SshKey):
@@ -71,6 +71,10 @@ def ssh_options(
         else:
             options += _host_keys("yes", "none", "/etc/ssh/ssh_known_hosts")
         yield tuple(options)
+
+
+def _private_directory(secrets_dir: Path) -> AbstractContextManager[str]:
+    return tempfile.TemporaryDirectory(prefix="git-", dir=secrets_dir)
 
 
 def _host_keys(strict: str, known: str, of_system: str) -> list[str]:

@@ -1,22 +1,17 @@
 """Starts the git subprocess, and ends it with all that it started when it is done, late or no longer wanted."""
 
-import os
-import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ansible_api.errors import JobError, TransientJobError
+from ansible_api.execution.forks import Fork, new_fork, surroundings
 from ansible_api.execution.git_request import Answer, Request
 
 POLL = 0.1  # seconds between two looks at keep_going
-COMMAND = (sys.executable, "-I", "-m", "ansible_api.execution.fetch")
-PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # which authorities the worker trusts is not the job's to say
 
 
 @dataclass(slots=True)
@@ -49,25 +44,23 @@ class GitProcess:
 
     def __init__(self, home: Path, patience: Patience) -> None:
         self._home, self._patience = home, patience
-        self._process: subprocess.Popen[bytes] | None = None
+        self._fork: Fork | None = None
 
     def ask(self, request: Request) -> Answer:
         """Have a request served; JobError when the process does not live to answer it."""
-        if self._process is None:
-            self._process = _start(self._home)
-        output = _converse(self._process, request.to_json(), self._patience)
+        if self._fork is None:
+            self._fork = _start()
+        request = replace(request, environment={**surroundings(), "HOME": str(self._home)})
+        output = _converse(self._fork, request.to_json(), self._patience)
         if not output.endswith(b"\n"):
-            raise _died(self._process)
+            raise _died(self._fork.ended())
         return Answer.from_json(output)
 
     def close(self) -> None:
-        """Kill the whole session; the leader is not reaped yet, so that its id cannot belong to anybody else."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            with self._process:
-                pass  # closes its pipes and reaps it
-            self._process = None
+        """Kill the whole session."""
+        if self._fork is not None:
+            self._fork.kill()
+            self._fork = None
 
 
 def error_of(answer: Answer) -> JobError:
@@ -75,45 +68,31 @@ def error_of(answer: Answer) -> JobError:
     return (TransientJobError if answer.transient else JobError)(answer.error, answer.detail)
 
 
-def _start(home: Path) -> subprocess.Popen[bytes]:
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": str(home)}
-    environment |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return subprocess.Popen(
-        COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        cwd=home,
-        start_new_session=True,
-        bufsize=0,
-    )
+def _start() -> Fork:
+    try:
+        return new_fork()
+    except OSError:
+        raise _died(None) from None
 
 
-def _converse(process: subprocess.Popen[bytes], text: bytes, patience: Patience) -> bytes:
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError("started with pipes")
-    with suppress(BrokenPipeError):
-        process.stdin.write(text)
+def _converse(fork: Fork, text: bytes, patience: Patience) -> bytes:
     output = b""
-    while True:
-        patience.check()
-        if not select.select([process.stdout], [], [], POLL)[0]:
-            continue
-        piece = process.stdout.read(65536)
-        output += piece
-        if output.endswith(b"\n"):
-            return output
-        if not piece:
-            return output
+    with suppress(BrokenPipeError, ConnectionResetError):
+        fork.conversation.settimeout(None)
+        fork.conversation.sendall(text)
+        fork.conversation.settimeout(POLL)
+        while not output.endswith(b"\n"):
+            patience.check()
+            with suppress(TimeoutError):
+                piece = fork.conversation.recv(65536)
+                if not piece:
+                    break
+                output += piece
+    return output
 
 
-def _died(process: subprocess.Popen[bytes]) -> JobError:
-    ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped: its session is still to be killed
-    if ended is None:
-        raise AssertionError("waited without WNOHANG")
-    code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-    if code == -signal.SIGKILL:
+def _died(code: int | None) -> JobError:
+    if code in (None, -signal.SIGKILL):
         detail = "The fetch was killed, as happens when the worker is short of memory: another attempt may succeed."
         return TransientJobError("source_unreachable", detail)
     if code == -signal.SIGXCPU:

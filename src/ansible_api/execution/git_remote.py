@@ -1,4 +1,4 @@
-"""The repository that the git subprocess reads from, wherever it lies; each kind is loaded only when it is used."""
+"""The repository that the git subprocess reads from, wherever it lies."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,7 +10,9 @@ from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from ansible_api.execution.git_http import http_remote
 from ansible_api.execution.git_request import Refused, Request
+from ansible_api.execution.git_ssh import ssh_remote
 from ansible_api.git_address import parse
 
 
@@ -51,11 +53,7 @@ def open_remote(request: Request) -> Remote:
     if scheme == "file":
         return LocalRemote(unquote(address.path) if "://" in request.repo else address.path)
     if scheme in ("https", "http"):
-        from ansible_api.execution.git_http import http_remote
-
         return http_remote(request)
     if scheme == "ssh":
-        from ansible_api.execution.git_ssh import ssh_remote
-
         return ssh_remote(request)
     raise Refused("source_invalid", f"{scheme}:// is no address of a repository: use https:// or ssh://.")

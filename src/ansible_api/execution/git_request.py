@@ -1,8 +1,8 @@
 """What the worker asks of the git subprocess, and what it hears back: one JSON line each way."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 BLOCK = 4096  # what the smallest entry of a tree costs on disk: bounds trees that unfold to endless small files
@@ -32,7 +32,6 @@ class Request:
     command: Literal["resolve", "fetch"]
     repo: str
     ref: str | None
-    parent: int
     timeout: float
     connect_timeout: float
     memory: int
@@ -45,6 +44,7 @@ class Request:
     commit: str = ""
     mirror: str = ""
     tree: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)  # all of it; HOME is where the subprocess is
 
     def __repr__(self) -> str:
         return f"Request({self.command} {self.repo} {self.ref})"

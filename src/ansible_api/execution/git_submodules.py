@@ -3,19 +3,17 @@
 from collections.abc import Iterator
 from io import BytesIO
 from os import fsdecode
-from typing import TYPE_CHECKING
 
+from dulwich.config import ConfigFile, parse_submodules
+from dulwich.object_store import BaseObjectStore
 from dulwich.objects import ObjectID
 
-if TYPE_CHECKING:
-    from dulwich.object_store import BaseObjectStore
-
-    from ansible_api.execution.git_tree import TreeWriter
+from ansible_api.execution.git_tree import TreeWriter
 
 MOST_BYTES = 1 << 20
 
 
-def submodules(store: "BaseObjectStore", tree: "TreeWriter") -> tuple[tuple[str, str, str], ...]:
+def submodules(store: BaseObjectStore, tree: TreeWriter) -> tuple[tuple[str, str, str], ...]:
     """Path, address (empty when it is not said) and commit of the submodules that were found while writing."""
     if not tree.submodules:
         return ()
@@ -24,8 +22,6 @@ def submodules(store: "BaseObjectStore", tree: "TreeWriter") -> tuple[tuple[str,
 
 
 def _addresses(text: bytes) -> Iterator[tuple[bytes, str]]:
-    from dulwich.config import ConfigFile, parse_submodules
-
     if len(text) > MOST_BYTES:
         return
     try:

@@ -1,6 +1,5 @@
 """The files of a git commit for one job: resolved, fetched only when needed, and copied out of the worker's cache."""
 
-import os
 import re
 from collections.abc import Callable
 from contextlib import closing
@@ -150,16 +149,17 @@ class _Git:
         return self.process.ask(request)
 
     def fetch(self, wanted: Answer, mirror: Path, tree: Path) -> Answer:
-        request = self._request("fetch", want=wanted.want, commit=wanted.commit, mirror=str(mirror), tree=str(tree))
-        return self.process.ask(request)
+        places = {"mirror": str(mirror), "tree": str(tree)}
+        return self.process.ask(self._request("fetch", want=wanted.want, commit=wanted.commit, **places))
 
-    def _request(self, command: Literal["resolve", "fetch"], **more: str) -> Request:
+    def _request(
+        self, command: Literal["resolve", "fetch"], want: str = "", commit: str = "", mirror: str = "", tree: str = ""
+    ) -> Request:
         login, limits = self.login, self.limits
         return Request(
             command,
             self.repo,
             self.ref,
-            parent=os.getpid(),
             timeout=limits.timeout,
             connect_timeout=min(limits.connect_timeout, limits.timeout),
             memory=limits.memory,
@@ -168,7 +168,10 @@ class _Git:
             token=login.token.get_secret_value() if isinstance(login, GitLogin) else None,
             addresses=self.addresses,
             ssh_options=self.ssh_options,
-            **more,
+            want=want,
+            commit=commit,
+            mirror=mirror,
+            tree=tree,
         )
 
 

@@ -67,19 +67,20 @@ class _Copier:
 def _copy_file(name: str, old: int, new: int) -> int:
     source = os.open(name, OLD_FILE, dir_fd=old)
     try:
-        mode = stat.S_IMODE(os.fstat(source).st_mode) & 0o755
-        target = os.open(name, NEW_FILE, mode, dir_fd=new)
+        said = os.fstat(source)
+        target = os.open(name, NEW_FILE, stat.S_IMODE(said.st_mode) & 0o755, dir_fd=new)
         try:
-            return _pour(source, target)
+            return _pour(source, target, said.st_size)
         finally:
             os.close(target)
     finally:
         os.close(source)
 
 
-def _pour(source: int, target: int) -> int:
+def _pour(source: int, target: int, length: int) -> int:
+    """Asks for no more than there is, as no file of the cache grows: small files take one call and a small buffer."""
     size = 0
-    while piece := os.read(source, PIECE):
+    while size < length and (piece := os.read(source, min(PIECE, length - size))):
         size += len(piece)
         while piece:
             piece = piece[os.write(target, piece) :]

@@ -82,12 +82,6 @@ class Worker:
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def children_of(pid: int) -> set[int]:
-    return {
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    }
-
-
 def is_alive(pid: int) -> bool:
     """Whether the process runs; one that nobody has reaped yet does not."""
     try:
