@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 
 from ansible_api.credentials.cipher import Cipher
@@ -223,6 +224,19 @@ def test_an_idempotency_key_with_another_body_is_refused(db: Database, settings:
     _submit(db, settings, "same")
     with pytest.raises(IdempotencyMismatch):
         _submit(db, settings, "same", digest="other")
+
+
+def test_a_page_reads_no_plans_and_one_job_has_its_own(db: Database) -> None:
+    job_id = new_job(db)
+
+    put(db, job_id, plan={"playbooks": []})
+    [listed] = db.read(store.page, "red", limit=1, before=None)
+    assert "plan" in inspect(listed).unloaded
+    [shown] = db.read(
+        lambda session: service.views(session, store.page(session, "red", limit=1, before=None), plans=False)
+    )
+    assert shown.plan is None
+    assert db.read(service.view, "red", job_id).plan == {"playbooks": []}
 
 
 def test_pages_hold_every_job_once_although_new_ones_come(db: Database) -> None:

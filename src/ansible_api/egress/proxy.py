@@ -29,6 +29,7 @@ IDLE_TIMEOUT = 120.0
 MOST_CONNECTIONS = 64
 PIECE = 64 * 1024
 PAUSE = 0.05
+LAST_WAIT = 1.0  # seconds for all connections to end; one that is still being made ends by itself
 # Between two neighbours only (RFC 9110, 7.6.1); Host is written from the URL.
 HOP_BY_HOP = {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authorization", b"host", b"te", b"upgrade"}
 
@@ -101,7 +102,7 @@ class _Proxy:
                     return
                 time.sleep(PAUSE)  # out of file descriptors
                 continue
-            thread = threading.Thread(target=self._serve, args=(client,), name="egress-proxy-connection")
+            thread = threading.Thread(target=self._serve, args=(client,), daemon=True, name="egress-proxy-connection")
             with self.lock:
                 taken = not self.closing and len(self.threads) < MOST_CONNECTIONS
                 if taken:
@@ -111,7 +112,7 @@ class _Proxy:
                 client.close()
 
     def close(self) -> None:
-        """End every connection and wait for their threads."""
+        """End every connection and wait for their threads, but not for names and servers that do not answer."""
         with self.lock:
             self.closing = True
             with suppress(OSError):
@@ -119,8 +120,9 @@ class _Proxy:
             for connection in self.open:
                 _shut(connection)
             threads = list(self.threads)
+        last = time.monotonic() + LAST_WAIT
         for thread in threads:
-            thread.join()
+            thread.join(max(last - time.monotonic(), 0))
 
     def _serve(self, client: socket.socket) -> None:
         try:

@@ -100,7 +100,10 @@ def _roles(directory: Path) -> Iterator[dict[str, str]]:
 
 def _version(noted: Any) -> str:
     # Only of what is short: a list of YAML's may stand for more than memory holds.
-    return str(noted)[:VERSION_LIMIT] if isinstance(noted, str | int | float) else ""
+    try:
+        return str(noted)[:VERSION_LIMIT] if isinstance(noted, str | int | float) else ""
+    except ValueError:  # a number of more digits than Python writes
+        return ""
 
 
 def _note(directory: Path, path: Path, load: Callable[[str], Any]) -> dict[str, Any]:

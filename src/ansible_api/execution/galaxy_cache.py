@@ -21,6 +21,8 @@ from pathlib import Path
 from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution.git_cache import Count, Entry, Note, discard, evict, locked
 
+MOST_FILES = 300_000  # and directories: empty ones take no bytes, but the disk has only so many
+
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
@@ -114,8 +116,9 @@ def watch_size(directory: Path, limit: int, keep_going: Callable[[], bool], paus
 
 def check_size(directory: Path, limit: int) -> int:
     """Bytes of all files below; JobError dependencies_too_large."""
-    size = 0
+    size = files = 0
     for path, _, names in os.walk(directory):
+        files += 1 + len(names)
         for name in names:
             try:
                 size += os.lstat(f"{path}/{name}").st_size
@@ -123,5 +126,8 @@ def check_size(directory: Path, limit: int) -> int:
                 continue
         if size > limit:
             detail = f"The collections and roles take more than {limit} bytes: ask for fewer or smaller ones."
+            raise JobError("dependencies_too_large", detail)
+        if files > MOST_FILES:
+            detail = f"The collections and roles are more than {MOST_FILES} files: ask for fewer or smaller ones."
             raise JobError("dependencies_too_large", detail)
     return size

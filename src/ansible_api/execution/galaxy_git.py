@@ -25,10 +25,14 @@ HOST = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 
 
 @contextmanager
-def git_environment(preparation: Preparation, home: Path, private: Path) -> Iterator[dict[str, str]]:
+def git_environment(
+    preparation: Preparation, home: Path, private: Path, *, with_login: bool
+) -> Iterator[dict[str, str]]:
     """Variables for git, and files in `private` (on tmpfs) and `home`; those with a secret are gone afterwards."""
     source = preparation.spec.source
-    repo, login = (source.repo, preparation.secrets.git("/source")) if isinstance(source, GitLocation) else ("", None)
+    repo, login = "", None
+    if with_login and isinstance(source, GitLocation):
+        repo, login = source.repo, preparation.secrets.git("/source")
     known_hosts, limits = home / "known_hosts", preparation.config.git
     with (
         ssh_options(login, known_hosts, private, limits.host_keys, limits.connect_timeout) as ours,

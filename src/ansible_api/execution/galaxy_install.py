@@ -43,7 +43,8 @@ def install(preparation: Preparation, wanted: Requirements, scratch: Path) -> No
         guarded_proxy(preparation.config.egress, timeout=timeout) as proxy,
         # Gone before the play, which may read all other secrets of the job.
         tempfile.TemporaryDirectory(prefix="galaxy-", dir=preparation.room.secrets) as private,
-        git_environment(preparation, home, Path(private)) as git,
+        # Only where the cache's key has it: what a login opened is not lent to who has another.
+        git_environment(preparation, home, Path(private), with_login=wanted.uses_git) as git,
     ):
         environment = _environment(preparation, home, Path(private)) | _way_out(proxy) | git
         for kind, entries, flags in (("collection", wanted.collections, NO_CACHE), ("role", wanted.roles, ())):

@@ -196,11 +196,19 @@ def evict(root: Path, limit: int) -> None:
         if not held:
             return  # somebody else is at it
         _empty_trash(root)
+        _drop_unfinished(root)
         candidates = sorted([*_mirrors(root), *_trees(root)])
         excess = sum(candidate.size for candidate in candidates) - limit
         for candidate in candidates:
             if excess > 0 and _remove(root, candidate.path):
                 excess -= candidate.size
+
+
+def _drop_unfinished(root: Path) -> None:
+    """Remove what failed before it held anything, and what a killed process left of a first fetch."""
+    for home in (root / "repos").glob("*"):
+        if not (home / "size").exists():
+            _remove(root, home)
 
 
 def _mirrors(root: Path) -> Iterator[_Candidate]:

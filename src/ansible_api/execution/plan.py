@@ -19,6 +19,7 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 MOST_HOSTS = 100  # named of each play
 MOST_TASKS = 1000  # named in all
 MOST_PLAYS = 200
+MOST_TEXT = 512 * 1024  # characters of all names, hosts and tags: every look at the job carries them
 NAME_LIMIT = 255
 _PLAYBOOK = re.compile(r"playbook: (?P<name>.*)")
 _PLAY = re.compile(r"  play #\d+ \((?P<pattern>.*?)\): (?P<name>.*?)\tTAGS: \[(?P<tags>.*)\]")
@@ -65,6 +66,7 @@ class _Reader:
         self._play: dict[str, Any] | None = None
         self._in_hosts = False
         self._plays = self._tasks = 0
+        self._left = MOST_TEXT
 
     def take(self, line: str) -> None:
         if found := _PLAYBOOK.fullmatch(line):
@@ -86,7 +88,8 @@ class _Reader:
         }
         self._in_hosts = False
         self._plays += 1
-        if self._plays <= MOST_PLAYS:
+        fits = self._fits(self._play["name"], self._play["pattern"], *self._play["tags"])
+        if self._plays <= MOST_PLAYS and fits:
             self.playbooks[-1]["plays"].append(self._play)
 
     def _take_part(self, play: dict[str, Any], line: str) -> None:
@@ -96,12 +99,22 @@ class _Reader:
         elif line == "    tasks:":
             self._in_hosts = False
         elif self._in_hosts and line.startswith("      "):
-            if len(play["hosts"]) < MOST_HOSTS:
-                play["hosts"].append(_cut(line.strip()))
+            host = _cut(line.strip())
+            if len(play["hosts"]) < MOST_HOSTS and self._fits(host):
+                play["hosts"].append(host)
         elif found := _TASK.fullmatch(line):
+            task: dict[str, Any] = {"name": _cut(found["name"]), "tags": _tags(found["tags"])}
             self._tasks += 1
-            if self._tasks <= MOST_TASKS:
-                play["tasks"].append({"name": _cut(found["name"]), "tags": _tags(found["tags"])})
+            if self._tasks <= MOST_TASKS and self._fits(task["name"], *task["tags"]):
+                play["tasks"].append(task)
+
+    def _fits(self, *texts: str) -> bool:
+        """Whether there is room for these as well, which is then taken."""
+        length = sum(map(len, texts))
+        if length > self._left:
+            return False
+        self._left -= length
+        return True
 
 
 def redacted_variables(preparation: Preparation) -> dict[str, Any]:

@@ -193,7 +193,10 @@ def _texts(file: str, entry: Any, keys: set[str]) -> dict[str, str]:
     given = {str(key): value for key, value in entry.items() if value is not None and value != ""}
     if any(not isinstance(value, str | int | float | date) for value in given.values()):
         raise _invalid(file, "write single values in an entry, no lists or mappings")
-    texts = {key: str(value) for key, value in given.items()}
+    try:
+        texts = {key: str(value) for key, value in given.items()}
+    except ValueError:  # a number of more digits than Python writes
+        raise _invalid(file, "write short numbers, or texts") from None
     for key, text in texts.items():
         if len(text) > TEXT_LIMIT or not text.isprintable() or text[0] == "-":
             raise _invalid(file, f"{key} must be a short text that does not begin with '-'")

@@ -28,7 +28,8 @@ class Relaunch(Model):
 def relaunched(job: Job, hosts: Sequence[JobHost], wish: Relaunch) -> JobSpec:
     """The request for the new job.
 
-    Conflict: the job has not ended, or none of its hosts failed. InvalidRequest: values that came with it are gone.
+    Conflict: the job has not ended, none of its hosts failed, or it cannot be asked for so.
+    InvalidRequest: values that came with it are gone.
     """
     if not Status(job.status).terminal:
         raise Conflict(f"the job has not ended: it is {job.status}")
@@ -39,11 +40,20 @@ def relaunched(job: Job, hosts: Sequence[JobHost], wish: Relaunch) -> JobSpec:
         document["options"]["limit"] = _failed(hosts)
     if wish.credentials is not None:
         document["credentials"] = wish.credentials.model_dump(mode="json", exclude_none=True)
-    spec = JobSpec.model_validate(document)
+    spec = _checked(document)
     if wish.credentials is not None:  # as it came: a document carries no secret values
         spec = spec.model_copy(update={"credentials": wish.credentials})
     _require_values(spec)
     return spec
+
+
+def _checked(document: dict[str, Any]) -> JobSpec:
+    try:
+        return JobSpec.model_validate(document)
+    except ValidationError as error:  # more failed hosts than a limit takes, or rules that are younger than the job
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = "/".join(map(str, first["loc"]))
+        raise Conflict(f"the job cannot be repeated in this way, submit a new one: {where}: {first['msg']}") from None
 
 
 def _pinned(job: Job) -> dict[str, Any]:
@@ -84,5 +94,7 @@ def _is_host(name: str) -> bool:
 def _require_values(spec: JobSpec) -> None:
     gone = [place for place, ref in spec.credential_refs() if isinstance(ref, InlineCredential) and ref.value is None]
     if gone:
-        detail = "the secret values that came with the job were wiped at its end: give credentials"
+        wiped = "the secret values that came with the job were wiped at its end"
+        replaced = all(place.startswith("/credentials/") for place in gone)
+        detail = f"{wiped}: {'give credentials' if replaced else 'submit a new job'}"
         raise InvalidRequest(detail, errors=[FieldError(place, detail) for place in gone])

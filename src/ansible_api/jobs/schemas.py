@@ -52,7 +52,9 @@ class JobView(Answer):
     source: dict[str, Any] = Field(description="what was asked for, with the resolved `commit`")
     dependencies: dict[str, Any] | None = Field(description="collections and roles that were installed for the job")
     inventory: dict[str, Any] | None = Field(description="how many hosts it has, and which of them the limit matched")
-    plan: dict[str, Any] | None = Field(description="what would run, when options.dry_run asked for it")
+    plan: dict[str, Any] | None = Field(
+        description="what would run, when options.dry_run asked for it; lists do without"
+    )
     relaunch_of: str | None = Field(description="the job that this one repeats")
     options: dict[str, Any]
     progress: Progress
@@ -87,7 +89,9 @@ class HostList(Answer):
     items: list[HostView]
 
 
-def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: str = "") -> JobView:
+def job_view(
+    job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: str = "", with_plan: bool = True
+) -> JobView:
     """A row and its host totals (known, ok, bad) as callers see them."""
     known, good, bad = totals
     declared = declared_hosts(job)
@@ -108,7 +112,7 @@ def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: st
         source={**job.spec["source"], "commit": job.commit, "cache": job.source_cache},
         dependencies=job.dependencies,
         inventory=job.inventory,
-        plan=job.plan,
+        plan=job.plan if with_plan else None,
         relaunch_of=job.relaunch_of,
         options=job.spec["options"],
         progress=Progress(

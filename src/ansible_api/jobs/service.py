@@ -83,10 +83,10 @@ def view(session: Session, team: str, job_id: str, *, base_url: str = "") -> Job
     return views(session, [store.get_of_team(session, team, job_id)], base_url=base_url)[0]
 
 
-def views(session: Session, jobs: Sequence[Job], *, base_url: str = "") -> list[JobView]:
-    """Jobs as callers see them, with the totals of their hosts read at once."""
+def views(session: Session, jobs: Sequence[Job], *, base_url: str = "", plans: bool = True) -> list[JobView]:
+    """Jobs as callers see them, with the totals of their hosts read at once; a list goes without plans."""
     totals = store.host_totals(session, [job.id for job in jobs if job.play_started_at is not None])
-    return [job_view(job, totals.get(job.id, (0, 0, 0)), base_url=base_url) for job in jobs]
+    return [job_view(job, totals.get(job.id, (0, 0, 0)), base_url=base_url, with_plan=plans) for job in jobs]
 
 
 def _known(session: Session, submission: Submission) -> Job | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Float, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from ansible_api.credentials.store import wipe_of_job
 from ansible_api.db import now_plus
@@ -129,8 +129,11 @@ def page(
     queue: str | None = None,
     labels: Sequence[tuple[str, ...]] = (),
 ) -> Sequence[Job]:
-    """The newest jobs of a team, `limit` of them, older than the job `before`: reads only what it returns."""
-    wanted = select(Job).where(Job.team == team).order_by(Job.id.desc()).limit(limit)
+    """The newest jobs of a team, `limit` of them, older than the job `before`: reads only what it returns.
+
+    Plans are left where they are: a page of them would be large.
+    """
+    wanted = select(Job).options(defer(Job.plan)).where(Job.team == team).order_by(Job.id.desc()).limit(limit)
     if before is not None:
         wanted = wanted.where(Job.id < before)
     if statuses:

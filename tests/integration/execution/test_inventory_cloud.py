@@ -150,3 +150,24 @@ def test_a_cloud_that_is_away_is_worth_another_attempt(gatherer: Gatherer) -> No
     error = gatherer.refusal(EC2)
     assert (error.job_code, isinstance(error, TransientJobError)) == ("inventory_unreachable", True), error.detail
     assert "job:" not in error.detail  # the proxy's login
+
+
+SEARCH = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: search
+      shell: grep -rq 'key-of-the-[i]nventory' /dev/shm {{ playbook_dir }}/.. && echo seen || echo unseen
+"""
+
+
+def test_the_play_finds_no_file_of_a_credential_that_is_the_inventorys_alone(trial: Trial, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "repo", {"site.yml": SEARCH})
+    key = {"GOOGLE_APPLICATION_CREDENTIALS": SecretStr("key-of-the-inventory-" + tmp_path.name)}
+    trial.secrets = Secrets({"/inventory/0/cloud_credential": Variables(files=key)})
+    compose = {"ansible_connection": "'local'"}
+    config = {"hosts": {"name": "{{ n }}1"}, "layers": {"n": ["web"]}}
+    more = {"type": "dynamic", "plugin": "ansible.builtin.constructed", "config": {"compose": compose}}
+    first = {"type": "dynamic", "plugin": "ansible.builtin.generator", "config": config, "cloud_credential": "gcp"}
+    assert trial.run(spec_of(repo, inventory=[first, more])).status is Status.SUCCESSFUL
+    assert trial.result("search")["stdout"] == "unseen"

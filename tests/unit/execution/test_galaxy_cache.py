@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ansible_api.errors import JobError, TransientJobError
+from ansible_api.execution import galaxy_cache
 from ansible_api.execution.galaxy_cache import Shelf, check_size, watch_size
 
 LARGE = 10**9
@@ -131,3 +132,15 @@ def test_what_grows_too_large_is_stopped(tmp_path: Path) -> None:
     assert watch_size(tmp_path, 999, lambda: False)() is False  # not looked at again so soon
     with pytest.raises(JobError):
         watch_size(tmp_path, 999, lambda: True, pause=-1)()
+
+
+def test_many_empty_files_are_too_large_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(galaxy_cache, "MOST_FILES", 10)
+    for number in range(4):
+        (tmp_path / f"d{number}").mkdir()
+        (tmp_path / f"d{number}" / "empty").touch()
+    assert check_size(tmp_path, LARGE) == 0
+    for number in range(2):
+        (tmp_path / f"empty{number}").touch()
+    with pytest.raises(JobError, match="more than 10 files"):
+        check_size(tmp_path, LARGE)

@@ -5,8 +5,14 @@ import pytest
 from pydantic import SecretStr
 from tests.servers.requirements import require
 
-from ansible_api.credentials.secrets import GitLogin
-from ansible_api.execution.galaxy_git import _git_config, _host, _ssh_config
+from ansible_api.credentials.secrets import GitLogin, Secrets
+from ansible_api.execution.galaxy_git import _git_config, _host, _ssh_config, git_environment
+from ansible_api.execution.mask import Mask
+from ansible_api.execution.preparation import Assignment, ExecutionConfig, Preparation
+from ansible_api.execution.sandbox import choose
+from ansible_api.execution.workspace import workspace
+from ansible_api.jobs.spec import JobSpec
+from ansible_api.settings import Isolation
 
 OURS = ("-F", "none", "-T", "-a", "-x", "-o", "BatchMode=yes", "-i", "/secrets/key")
 OTHERS = ("-F", "none", "-T", "-a", "-x", "-o", "BatchMode=yes", "-o", "IdentityFile=none")
@@ -61,3 +67,18 @@ def test_git_gets_the_token_for_its_host_and_port_alone(tmp_path: Path, asked: s
         check=False,
     )
     assert ("password=secret" in done.stdout.splitlines()) is (password == "secret")
+
+
+@pytest.mark.parametrize("with_login", [True, False])
+def test_the_login_is_there_only_where_the_requirements_name_git(tmp_path: Path, with_login: bool) -> None:
+    source = {"type": "playbook", "repo": "https://git.example/r.git", "path": "site.yml"}
+    spec = JobSpec.model_validate({"source": source, "inventory": {"type": "inline", "hosts": ["a"]}})
+    secrets = Secrets({"/source/git_credential": GitLogin("robot", SecretStr("secret"))})
+    config = ExecutionConfig(tmp_path / "work", tmp_path / "git", Isolation.NONE)
+    private = tmp_path / "private"
+    private.mkdir()
+    with workspace(config.work_dir, "galaxy-git.1") as room:
+        job = Preparation(Assignment("job", 1, spec, secrets), config, room, choose(Isolation.NONE), Mask([]), bool)
+        with git_environment(job, tmp_path, private, with_login=with_login) as environment:
+            assert ("credential" in Path(environment["GIT_CONFIG_GLOBAL"]).read_text()) is with_login
+            assert any("secret" in path.read_text() for path in private.iterdir() if path.is_file()) is with_login

@@ -1,7 +1,17 @@
 """What is read from Ansible's listing of hosts and tasks."""
 
+import json
+
 from ansible_api.execution.mask import MASK
-from ansible_api.execution.plan import MOST_HOSTS, MOST_PLAYS, MOST_TASKS, NAME_LIMIT, _without_secrets, parse
+from ansible_api.execution.plan import (
+    MOST_HOSTS,
+    MOST_PLAYS,
+    MOST_TASKS,
+    MOST_TEXT,
+    NAME_LIMIT,
+    _without_secrets,
+    parse,
+)
 
 LISTING = """
 playbook: site.yml
@@ -66,3 +76,13 @@ def test_values_of_what_is_called_secret_are_not_shown() -> None:
     given = {"db_password": "x", "port": 1, "deep": {"API_KEY": ["x"], "users": [{"token": "x", "name": "a"}]}}
     shown = {"db_password": MASK, "port": 1, "deep": {"API_KEY": MASK, "users": [{"token": MASK, "name": "a"}]}}
     assert _without_secrets(given) == shown
+
+
+def test_long_tags_and_hosts_do_not_make_a_plan_large() -> None:
+    tags = ", ".join(f"{number}{'g' * 254}" for number in range(50))
+    hosts = "".join(f"      {'h' * 250}{number}\n" for number in range(MOST_HOSTS))
+    play = f"  play #1 (all): all\tTAGS: [{tags}]\n    hosts (1):\n{hosts}    tasks:\n"
+    task = f"      {'t' * 255}\tTAGS: [{tags}]\n"
+    plan = parse("playbook: a.yml\n" + (play + task * 10) * 100)
+    assert plan[0]["plays"][0]["tasks"]
+    assert MOST_TEXT / 2 < len(json.dumps(plan)) < 2 * MOST_TEXT

@@ -266,3 +266,10 @@ class TestPinned:
     def test_whether_git_is_needed(self, tmp_path: Path) -> None:
         assert not read(tmp_path, root={"collections": ["a.b"]}).uses_git
         assert read(tmp_path, roles=["git+https://g.example/r"]).uses_git
+
+
+def test_a_number_without_end_is_refused_and_not_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "requirements.yml").write_text("collections: [{name: a.b, version: 0x" + "f" * 20_000 + "}]")
+    with pytest.raises(JobError, match="write short numbers") as caught:
+        read(tmp_path)
+    assert caught.value.job_code == "requirements_invalid"

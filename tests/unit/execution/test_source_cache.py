@@ -126,3 +126,13 @@ def test_what_a_killed_process_had_begun_to_remove_is_removed(root: Path):
     (root / "trash" / "x" / "it").mkdir(parents=True)
     evict(root, 100)
     assert not (root / "trash" / "x").exists()
+
+
+def test_what_a_killed_first_fetch_left_goes_but_not_a_fetch_that_goes_on(root: Path):
+    store(root, "whole", 100, 1)
+    (root / "repos" / "whole" / "size").write_text("0")
+    (root / "repos" / "killed" / "tmp-x").mkdir(parents=True)
+    with Entry(root, "under way").writing(never) as scratch:
+        evict(root, 1000)
+        assert scratch.is_dir()
+    assert sorted(path.name for path in (root / "repos").iterdir()) == ["under way", "whole"]

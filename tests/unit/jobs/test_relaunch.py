@@ -81,3 +81,16 @@ def test_values_that_came_with_the_job_must_come_again() -> None:
     again = relaunched(gone, HOSTS, wish(credentials={"ssh": {"type": "inline", "value": value}}))
     assert again.credentials.ssh.value.password.get_secret_value() == "canary-password"  # type: ignore[union-attr]
     assert "canary" not in str(again.as_json()) + repr(again)
+
+
+def test_more_failed_hosts_than_a_limit_takes_are_a_conflict() -> None:
+    with pytest.raises(Conflict, match="options/limit"):
+        relaunched(job(), [host(f"web{number}", failed=1) for number in range(10_001)], wish(hosts="failed"))
+
+
+def test_a_value_that_no_relaunch_can_bring_again_needs_a_new_job() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        relaunched(job(source=SOURCE | {"git_credential": {"type": "inline"}}), HOSTS, wish(credentials={}))
+    assert [(error.pointer, "submit a new job" in error.detail) for error in caught.value.errors] == [
+        ("/source/git_credential", True)
+    ]
