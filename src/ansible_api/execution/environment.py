@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from ansible_api.credentials.secrets import Variables
 from ansible_api.errors import JobError
 from ansible_api.execution.preparation import Preparation
@@ -44,24 +42,13 @@ def variables(preparation: Preparation, given: Iterable[Variables]) -> dict[str,
         environment |= one.plain
         environment |= {name: value.get_secret_value() for name, value in one.values.items()}
         for name, text in one.files.items():
-            path = _file(preparation, name, text)
+            secret = text.get_secret_value()
+            # Two credentials of one job may have different texts for one name.
+            path = preparation.room.secrets / f"variable_{name}_{sha256(secret.encode()).hexdigest()[:8]}"
             if not path.exists():
-                preparation.room.add_secret(path.name, text.get_secret_value())
+                preparation.room.add_secret(path.name, secret)
             environment[name] = str(path)
     return environment
-
-
-def remove_files(preparation: Preparation, given: Iterable[Variables]) -> None:
-    """Take away what `variables` wrote, as the play sees every file of its workspace."""
-    for one in given:
-        for name, text in one.files.items():
-            _file(preparation, name, text).unlink(missing_ok=True)
-
-
-def _file(preparation: Preparation, name: str, text: SecretStr) -> Path:
-    # Two credentials of one job may have different texts for one name.
-    digest = sha256(text.get_secret_value().encode()).hexdigest()[:8]
-    return preparation.room.secrets / f"variable_{name}_{digest}"
 
 
 def vault_arguments(preparation: Preparation) -> Iterator[str]:

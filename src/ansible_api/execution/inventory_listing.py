@@ -12,7 +12,7 @@ from ansible_api.egress import guarded_proxy
 from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution import ansible_cfg
 from ansible_api.execution.dependencies import Dependencies
-from ansible_api.execution.environment import base_environment, program, remove_files, variables, vault_arguments
+from ansible_api.execution.environment import base_environment, program, variables, vault_arguments
 from ansible_api.execution.inventory_errors import clean, listing_failed
 from ansible_api.execution.inventory_files import Source
 from ansible_api.execution.inventory_limit import limit_arguments, listed_hosts
@@ -82,7 +82,6 @@ class Lister:
             environment = self._environment(own) | dict.fromkeys(PROXY_VARIABLES, proxy)
             environment["ANSIBLE_INVENTORY_ENABLED"] = _plugins(sources)
             done = self._run(self._arguments(sources), environment)
-        remove_files(self.preparation, own)  # the play gets its own by itself
         if done.code != 0 or not done.stdout:
             raise listing_failed(done.stderr, sources, refused)
         return snapshot_of(done.stdout)
