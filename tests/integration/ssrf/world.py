@@ -44,7 +44,7 @@ SETUP = (
     "ip -6 route add local ::/0 dev lo",
 )
 FILES = {
-    "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n",
+    "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:10 attempts:2\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",  # no resolver reached by a unix socket
 }
 
