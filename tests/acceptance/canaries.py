@@ -50,7 +50,9 @@ class Canaries:
             for needle in _needles(secret.encode() if isinstance(secret, str) else secret)
         }
         self._pattern = re.compile(b"|".join(re.escape(needle) for needle in self._names))
-        self._clean: set[bytes] = set()  # what processes had that held none: they are looked at again and again
+        self._clean: set[tuple[Path, bytes]] = (
+            set()
+        )  # processes and their arguments: they are looked at again and again
 
     def find(self, data: bytes | str, place: str) -> Iterator[Finding]:
         """Each canary in the data, once."""
@@ -104,18 +106,21 @@ class Canaries:
 
     def in_processes(self, allowed: Allowed = lambda _name, _environ: False) -> Iterator[Finding]:
         """In arguments and environment of every process of this machine, but for what is allowed in a job's own."""
-        for directory in Path("/proc").iterdir():
-            if directory.name.isdigit():
-                for name in ("cmdline", "environ"):
-                    data = _read(directory / name)
-                    if data in self._clean:
-                        continue
-                    found = list(self.find(data, ""))
-                    if not found:
-                        self._clean.add(data)
-                    for canary, _ in found:
-                        if not (name == "environ" and allowed(canary, data) and _is_in_sandbox(directory, data)):
-                            yield canary, f"{name} of {_read(directory / 'comm').decode().strip()}"
+        for process in Path("/proc").glob("[0-9]*"):
+            argv = _read(process / "cmdline")
+            if (process, argv) in self._clean:
+                continue
+            environ = _read(process / "environ")
+            found = [(name, "argument") for name, _ in self.find(argv, "")]
+            found += [
+                (name, "environment")
+                for name, _ in self.find(environ, "")
+                if not (allowed(name, environ) and _is_in_sandbox(argv, environ))
+            ]
+            if not found:
+                self._clean.add((process, argv))
+            for name, where in found:
+                yield name, f"{where} of {_read(process / 'comm').decode().strip()}"
 
 
 class ProcessWatch(threading.Thread):
@@ -144,11 +149,10 @@ class ProcessWatch(threading.Thread):
         self.join()
 
 
-def _is_in_sandbox(process: Path, environ: bytes) -> bool:
+def _is_in_sandbox(argv: bytes, environ: bytes) -> bool:
     """Whether it is one of a job's own processes, neither the guardian above them nor bwrap."""
-    begun = b"\0" + environ
     outside = (b"ansible_api.execution.guardian", b"bwrap", b"ansible_api.cli")
-    return f"\0{MARKER}=".encode() in begun and not any(name in _read(process / "cmdline") for name in outside)
+    return f"\0{MARKER}=".encode() in b"\0" + environ and not any(name in argv for name in outside)
 
 
 def _needles(secret: bytes) -> Iterator[bytes]:

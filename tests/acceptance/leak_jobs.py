@@ -254,6 +254,7 @@ def refused_credentials(service: Service, values: Any, hosts: SshHosts) -> Itera
         {"name": "new", "kind": "vault_password", "password": [values.vault]},
         {"name": "new", "kind": "galaxy_token", "token": f"{values.token}\n"},
         {"name": "new", "kind": "http", "variables": {"A-B": values.token}},
+        {"name": "new", "kind": "environment", "variables": {"A": f"{values.token}\0{values.token}"}},
         {"name": "new", "kind": "http", "variables": {"PATH": values.token}},
         {"name": "new", "kind": "aws", "access_key_id": f"{values.token} ", "secret_access_key": values.token},
         {"name": "new", "kind": "openstack", "auth_url": values.token, "password": values.token},
