@@ -11,6 +11,7 @@ from ansible_api.execution.inventory_snapshot import check_names
 from ansible_api.execution.inventory_yaml import Unsafe, to_yaml
 
 MOST_NODES = 2_000_000  # once every alias is written out
+DEEPEST = 100  # of JSON: what stands deep is slow to write
 SECTIONS = ("hosts", "children", "vars")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -45,10 +46,29 @@ def convert_json(text: str) -> str:
         raise invalid("the answer is not a JSON object")
     if "plugin" in document:
         raise _chooses_plugin()
+    _check_nodes(document)
     try:
         return to_yaml(_from_script(document) if _is_script_like(document) else document)
     except RecursionError:
         raise invalid("the answer is nested too deeply") from None
+
+
+def _check_nodes(document: Any) -> None:
+    """As many as of YAML, level by level."""
+    level, count = [document], 0
+    for _ in range(DEEPEST):
+        count += len(level)
+        if count > MOST_NODES:
+            raise invalid("the answer holds too many values")
+        level = [
+            item
+            for it in level
+            if isinstance(it, dict | list)
+            for item in (it.values() if isinstance(it, dict) else it)
+        ]
+        if not level:
+            return
+    raise invalid("the answer is nested too deeply")
 
 
 def invalid(what: str) -> JobError:

@@ -17,6 +17,7 @@ from ansible_api.execution.inventory_errors import clean, listing_failed
 from ansible_api.execution.inventory_files import Source
 from ansible_api.execution.inventory_limit import limit_arguments, listed_hosts
 from ansible_api.execution.inventory_snapshot import Snapshot, snapshot_of
+from ansible_api.execution.patience import patiently
 from ansible_api.execution.preparation import Preparation
 from ansible_api.execution.sandbox import Command
 from ansible_api.execution.tool import Finished, ToolTimedOut, run_tool
@@ -84,7 +85,7 @@ class Lister:
             done = self._run(self._arguments(sources), environment)
         if done.code != 0 or not done.stdout:
             raise listing_failed(done.stderr, sources, refused)
-        return snapshot_of(done.stdout)
+        return patiently(lambda: snapshot_of(done.stdout), self.preparation.keep_going)
 
     def _arguments(self, sources: Sequence[Source]) -> tuple[str, ...]:
         program("ansible-inventory")

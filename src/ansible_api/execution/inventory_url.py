@@ -1,9 +1,8 @@
 """An inventory from an HTTP server: a bounded answer, few redirects, and secrets in headers for its own origin only."""
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import httpx
 
@@ -12,11 +11,11 @@ from ansible_api.credentials.secrets import Variables
 from ansible_api.egress import Answer, AnswerTooLarge, EgressDenied, EgressFailed, Policy, check_url, get
 from ansible_api.errors import JobError, TransientJobError
 from ansible_api.execution.inventory_document import check_ini, check_yaml, convert_json, invalid
+from ansible_api.execution.patience import patiently
 from ansible_api.jobs.inventories import UrlInventory
 
 MOST_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
-TICK = 0.25  # seconds between two looks at keep_going
 _ACCEPT = {"yaml": "application/yaml, text/yaml, */*", "json": "application/json, */*", "ini": "text/plain, */*"}
 
 
@@ -37,12 +36,18 @@ def fetch_inventory(
     """
     headers = {"Accept": _ACCEPT[inventory.format]} | _filled(inventory.headers, variables)
     deadline = time.monotonic() + timeout
-    body = _patiently(lambda: _follow(inventory.url, headers, policy, deadline, limit), keep_going)
+    # The check as well: a large answer takes it many seconds.
+    return patiently(
+        lambda: _checked(_follow(inventory.url, headers, policy, deadline, limit), inventory.format), keep_going
+    )
+
+
+def _checked(body: bytes, form: Literal["yaml", "json", "ini"]) -> str:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise invalid("the answer is not text in UTF-8") from None
-    match inventory.format:
+    match form:
         case "yaml":
             return check_yaml(text)
         case "json":
@@ -114,25 +119,3 @@ def _check_status(status: int) -> None:
     if status in (408, 425, 429) or status >= 500:
         raise TransientJobError("inventory_unreachable", said)
     raise JobError("inventory_invalid", f"{said}, not 200: correct url")
-
-
-def _patiently(work: Callable[[], bytes], keep_going: Callable[[], bool]) -> bytes:
-    """Work in a thread that ends at its own deadline, left behind when the job is to end before."""
-    answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put(work())
-        except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits
-            answers.put(error)
-
-    threading.Thread(target=run, daemon=True, name="inventory-url").start()
-    while keep_going():
-        try:
-            answer = answers.get(timeout=TICK)
-        except queue.Empty:
-            continue
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-    raise JobError("canceled", "the job was stopped while it was prepared")

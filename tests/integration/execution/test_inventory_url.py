@@ -263,4 +263,4 @@ def test_a_job_that_is_to_end_does_not_wait_for_the_answer(gatherer: Gatherer, d
     gatherer.keep_going = lambda: time.monotonic() < began + 0.2
     assert gatherer.with_limits(timeout=1.5).refusal(url(dripping)).job_code == "canceled"
     assert time.monotonic() - began < 1.2
-    wait_for(lambda: "inventory-url" not in [thread.name for thread in threading.enumerate()])
+    wait_for(lambda: "patience" not in [thread.name for thread in threading.enumerate()])

@@ -5,6 +5,7 @@ import yaml
 from tests.unit.execution.test_inventory_yaml import Loader
 
 from ansible_api.errors import JobError
+from ansible_api.execution import inventory_document
 from ansible_api.execution.inventory_document import check_ini, check_yaml, convert_json
 
 
@@ -133,3 +134,13 @@ def test_ini_is_passed_on_unless_it_is_plainly_something_else() -> None:
     for text in ("---\na\n", "<p>", "{}", "a\nall:\n", "- a"):
         with pytest.raises(JobError, match="not INI in line"):
             check_ini(text)
+
+
+@pytest.mark.parametrize("form", ['{{"a": {}}}', '{{"_meta": {{}}, "all": {{"vars": {{"a": {}}}}}}}'])
+def test_json_that_would_take_minutes_to_write_is_refused(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(JobError, match="nested too deeply"):
+        convert_json(form.format("[" * 150 + "]" * 150))
+    monkeypatch.setattr(inventory_document, "MOST_NODES", 1000)
+    convert_json(form.format('{"hosts": {"h": {"x": [' + "1," * 900 + "1]}}}"))
+    with pytest.raises(JobError, match="too many values"):
+        convert_json(form.format('{"hosts": {"h": {"x": [' + "1," * 1000 + "1]}}}"))
