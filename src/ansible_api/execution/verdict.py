@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ansible_api.events.types import Event
@@ -14,6 +15,9 @@ PARSER_ERROR = 4  # ansible-core's exit code
 _SPEECH = ("verbose", "error", "warning", "system_warning", "deprecated")
 _ERROR = re.compile(r"(\[ERROR\]:|ERROR!|ansible-playbook: error:) *")
 _COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_WORKSPACE = re.compile(r"/[^\s'\"]*/job-\w+\.\d+/(?:project/)?")  # of this attempt, on this machine
+_CONFIG = re.compile(r"\.ansible-api-[0-9a-f]{16}\.cfg")  # as ansible_cfg.py writes it
+_TRACEBACK = re.compile(r"\s|Traceback \(most recent call last\)")  # how its lines begin
 # Ansible's own words, as of core 2.19, what they mean, and what helps.
 _KNOWN = (
     ("leaves us with no hosts to target", "limit_matches_nothing", "correct options.limit"),
@@ -67,10 +71,16 @@ class Tally:
         lines = list(self.speech)
         starts = [index for index, line in enumerate(lines) if _ERROR.match(line)]
         if not starts:
-            return "\n".join(lines[-5:]).strip()[:MESSAGE_LIMIT]
+            own = [line for line in lines if not _TRACEBACK.match(line)]
+            return _shown(own[-5:] if len(own) == len(lines) else own[-1:])
         lines[starts[-1]] = _ERROR.sub("", lines[starts[-1]], count=1)
-        text = "\n".join(lines[starts[-1] :]).partition("Traceback (most recent call last)")[0]
-        return text.strip()[:MESSAGE_LIMIT]
+        return _shown(lines[starts[-1] :])
+
+
+def _shown(lines: Sequence[str]) -> str:
+    """The lines as a message, up to a traceback, with paths as the project has them."""
+    text = "\n".join(lines).partition("Traceback (most recent call last)")[0]
+    return _CONFIG.sub("ansible.cfg", _WORKSPACE.sub("", text)).strip()[:MESSAGE_LIMIT]
 
 
 def judge(return_code: int | None, tally: Tally) -> Outcome:

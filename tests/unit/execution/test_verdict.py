@@ -99,3 +99,20 @@ def test_the_message_is_cut() -> None:
 
 def test_silence_gets_a_message_too() -> None:
     assert outcome(None).message == "ansible-playbook ended with exit code None"
+
+
+def test_the_message_has_no_traceback_and_no_path_of_this_machine() -> None:
+    project = "/var/lib/worker/state/work/job-00t44ghcwmnm49wnqxw07rb.1/project"
+    ended = outcome(
+        1,
+        *said(
+            "ValueError: Invalid value",
+            "Traceback (most recent call last):",
+            '  File "/opt/worker/ansible/cli/__init__.py", line 91, in <module>',
+            "    from ansible import constants as C",
+            f"AnsibleOptionsError: Config 'FORKS' from '{project}/.ansible-api-eafad5a2aed2db0d.cfg' is invalid",
+        ),
+    )
+    assert ended.message == "AnsibleOptionsError: Config 'FORKS' from 'ansible.cfg' is invalid"
+    ended = outcome(1, *said(f"[ERROR]: The vault password file {project}/keys/vp was not found"))
+    assert ended.message == "The vault password file keys/vp was not found"
