@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import load_pem_x509_certificates
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
+from ansible_api.credentials.key_cost import check_cost
 from ansible_api.credentials.model import Kind
 from ansible_api.credentials.text import (
     HeaderSecret,
@@ -50,6 +51,7 @@ class WithKey(Fields):
         """The key in OpenSSH form without passphrase; ValueError says what is wrong."""
         data = private_key.get_secret_value().strip().encode() + b"\n"
         password = passphrase.get_secret_value().encode() if passphrase else None
+        check_cost(data)
         load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
         try:
             key = load(data, password)
@@ -157,7 +159,7 @@ class GcpFields(Fields):
     def _is_key_file(self) -> Self:
         try:
             document = json.loads(self.service_account.get_secret_value())
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict) or not {"client_email", "private_key"} <= document.keys():
             raise ValueError("service_account: give the JSON text of a service account's key file")

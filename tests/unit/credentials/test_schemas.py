@@ -89,3 +89,8 @@ def test_values_are_redacted_until_they_are_revealed_for_sealing() -> None:
     credential = new(kind="git", username="robot", token="canary-token")
     assert "canary" not in repr(credential)
     assert revealed(credential.root) == {"username": "robot", "token": "canary-token"}
+
+
+def test_a_key_file_nested_without_end_is_refused_with_words() -> None:
+    with pytest.raises(ValidationError, match="give the JSON text of a service account's key file"):
+        new(kind="gcp", service_account="[" * 60_000)
