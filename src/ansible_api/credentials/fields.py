@@ -54,7 +54,8 @@ class WithKey(Fields):
         check_cost(data)
         load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
         try:
-            key = load(data, password)
+            # Unchecked, as a check of large primes takes minutes: it is only written anew here, and ssh has its own.
+            key = load(data, password, unsafe_skip_rsa_key_validation=True)
             return SecretStr(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode())
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ValueError(

@@ -6,6 +6,7 @@ from binascii import Error, a2b_base64
 from collections.abc import Iterator
 from math import prod
 
+LONGEST = 16 * 1024  # bytes of text; an RSA key of 16384 bits takes 13 thousand
 MOST_ROUNDS = 256  # of bcrypt, about 20 ms each; ssh-keygen takes 16, or what its -a says
 MOST_ITERATIONS = 1_000_000  # of PBKDF2; openssl takes 2048
 MOST_SCRYPT = 1 << 20  # N · r · p, each 128 bytes
@@ -17,6 +18,8 @@ SEQUENCE, INTEGER = 0x30, 0x02
 
 def check_cost(text: bytes) -> None:
     """ValueError for a key that takes too long to open; one that cannot be read is left to who opens it."""
+    if len(text) > LONGEST:
+        raise ValueError(f"longer than {LONGEST} bytes: give one private key of at most 16384 bits")
     try:
         costly = _openssh_is_costly(text) or _pkcs8_is_costly(text)
     except (Error, IndexError, struct.error):

@@ -50,7 +50,7 @@ def nested(depth: int) -> bytes:
     return found
 
 
-NESTED = nested(5000)
+NESTED = nested(2000)
 PBKDF2, SCRYPT = "06092a864886f70d01050c", "06092b06010401da47040b"
 
 
@@ -92,3 +92,22 @@ def test_a_costly_key_is_refused_at_once(text: bytes) -> None:
     with pytest.raises(ValueError, match="too many rounds"):
         WithKey.opened(SecretStr(text.decode()), SecretStr("pass"))
     assert time.monotonic() - began < 1
+
+
+def rsa(first: int, second: int) -> bytes:
+    """An RSA key of two large primes that everybody knows: 2 to the power of these, less one."""
+    p, q = 2**first - 1, 2**second - 1
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    numbers = (0, p * q, 65537, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p))
+    return pem("RSA PRIVATE KEY", element(0x30, b"".join(map(number, numbers))))
+
+
+def test_a_large_rsa_key_opens_at_once() -> None:
+    began = time.monotonic()
+    assert "OPENSSH" in WithKey.opened(SecretStr(rsa(4253, 4423).decode()), None).get_secret_value()
+    assert time.monotonic() - began < 3
+
+
+def test_a_text_longer_than_any_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="longer than 16384 bytes"):
+        WithKey.opened(SecretStr("-----BEGIN RSA PRIVATE KEY-----" + "x" * 20_000), None)
