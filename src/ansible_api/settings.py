@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
     # API
     body_limit: int = Field(2 * MIB, ge=1024, description="largest request")
-    extra_vars_limit: int = Field(1 * MIB, ge=1024, description="largest extra_vars, as JSON")
+    extra_vars_limit: int = Field(1 * MIB, ge=1024, description="largest extra_vars, and role_vars, as JSON")
     wait_limit: int = Field(60, ge=0, description="longest ?wait= and Prefer: wait=")
     public_url: str | None = Field(None, description="address of the API as callers see it, for links in webhooks")
     broker_timeout: float = Field(1.0, gt=0, description="longest wait for the broker in a request")

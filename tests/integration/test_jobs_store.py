@@ -233,7 +233,7 @@ def test_a_page_reads_no_plans_and_one_job_has_its_own(db: Database) -> None:
     [listed] = db.read(store.page, "red", limit=1, before=None)
     assert "plan" in inspect(listed).unloaded
     [shown] = db.read(
-        lambda session: service.views(session, store.page(session, "red", limit=1, before=None), plans=False)
+        lambda session: service.views(session, store.page(session, "red", limit=1, before=None), brief=True)
     )
     assert shown.plan is None
     assert db.read(service.view, "red", job_id).plan == {"playbooks": []}
@@ -283,3 +283,18 @@ def test_closing_records_the_products_once(db: Database) -> None:
     assert not close()
     assert row(db, fence.job_id)["log_status"] == "stored"
     assert len(db.read(store.objects, fence.job_id)) == 1
+
+
+def test_a_beat_that_began_before_the_play_does_not_shorten_its_lease(db: Database) -> None:
+    fence = running(db)
+    db.write(store.write_running, fence, play_started_at=now_plus(), lease_until=now_plus(300))
+    before = db.read(store.get, fence.job_id)
+    db.write(store.beat, fence, 60.0)
+    after = db.read(store.get, fence.job_id)
+    assert before is not None
+    assert after is not None
+    assert after.lease_until == before.lease_until
+    db.write(store.beat, fence, 600.0)
+    longer = db.read(store.get, fence.job_id)
+    assert longer is not None
+    assert longer.lease_until > before.lease_until

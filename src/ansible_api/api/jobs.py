@@ -194,7 +194,7 @@ def _listed(session: Session, team: str, wanted: JobFilter, before: str | None, 
         queue=wanted.queue,
         labels=[tuple(label.split("=", 1)) for label in wanted.label],
     )
-    return jobs.views(session, rows, base_url=base_url, plans=False)
+    return jobs.views(session, rows, base_url=base_url, brief=True)
 
 
 def _next(request: Request, cursor: str) -> str:

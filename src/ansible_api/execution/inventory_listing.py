@@ -24,7 +24,7 @@ from ansible_api.execution.tool import Finished, ToolTimedOut, run_tool
 from ansible_api.execution.workspace import write_private
 from ansible_api.settings import MIB
 
-PLUGINS = "yaml"  # the only one that may touch what the play reads: it runs nothing and asks no server
+PLUGINS = "yaml"  # the only one that touches what the play reads: Ansible's own runs nothing and asks no server
 DRIVER = Path(__file__).with_name("inventory_driver.py")
 COLLECTIONS = "~/.ansible/collections:/usr/share/ansible/collections"  # ansible-core's own
 # It only warns of what it cannot read, unless told otherwise; and no metadata service is a job's to ask.

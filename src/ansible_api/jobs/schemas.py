@@ -89,10 +89,8 @@ class HostList(Answer):
     items: list[HostView]
 
 
-def job_view(
-    job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: str = "", with_plan: bool = True
-) -> JobView:
-    """A row and its host totals (known, ok, bad) as callers see them."""
+def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: str = "", brief: bool = False) -> JobView:
+    """A row and its host totals (known, ok, bad) as callers see them; `brief` leaves out what may be long."""
     known, good, bad = totals
     declared = declared_hosts(job)
     return JobView(
@@ -109,12 +107,12 @@ def job_view(
         attempt=job.attempt,
         next_attempt_at=job.next_attempt_at,
         last_error=job.last_error,
-        source={**job.spec["source"], "commit": job.commit, "cache": job.source_cache},
+        source={**_source(job, brief), "commit": job.commit, "cache": job.source_cache},
         dependencies=job.dependencies,
         inventory=job.inventory,
-        plan=job.plan if with_plan else None,
+        plan=None if brief else job.plan,
         relaunch_of=job.relaunch_of,
-        options=job.spec["options"],
+        options=_without(job.spec["options"], "env", "limit") if brief else job.spec["options"],
         progress=Progress(
             current_play=job.current_play,
             current_task=job.current_task,
@@ -128,6 +126,16 @@ def job_view(
         log_status=job.log_status,
         log_url=f"{base_url}/api/v1/jobs/{job.id}/logs",
     )
+
+
+def _source(job: Job, brief: bool) -> dict[str, Any]:
+    source: dict[str, Any] = job.spec["source"]
+    return _without(source, "role_vars") if brief else source
+
+
+def _without(part: dict[str, Any], *names: str) -> dict[str, Any]:
+    """What may be long is left out."""
+    return {name: value for name, value in part.items() if name not in names}
 
 
 def declared_hosts(job: Job) -> int:

@@ -83,10 +83,10 @@ def view(session: Session, team: str, job_id: str, *, base_url: str = "") -> Job
     return views(session, [store.get_of_team(session, team, job_id)], base_url=base_url)[0]
 
 
-def views(session: Session, jobs: Sequence[Job], *, base_url: str = "", plans: bool = True) -> list[JobView]:
-    """Jobs as callers see them, with the totals of their hosts read at once; a list goes without plans."""
+def views(session: Session, jobs: Sequence[Job], *, base_url: str = "", brief: bool = False) -> list[JobView]:
+    """Jobs as callers see them, with the totals of their hosts read at once; a list is brief."""
     totals = store.host_totals(session, [job.id for job in jobs if job.play_started_at is not None])
-    return [job_view(job, totals.get(job.id, (0, 0, 0)), base_url=base_url, with_plan=plans) for job in jobs]
+    return [job_view(job, totals.get(job.id, (0, 0, 0)), base_url=base_url, brief=brief) for job in jobs]
 
 
 def _known(session: Session, submission: Submission) -> Job | None:
@@ -144,8 +144,9 @@ def _server_trouble(repo: str, settings: Settings) -> str | None:
 
 def _option_errors(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> list[FieldError]:
     errors = []
-    if (size := spec.extra_vars_size()) > settings.extra_vars_limit:
-        errors.append(FieldError("/extra_vars", f"{size} bytes as JSON; at most {settings.extra_vars_limit}"))
+    for pointer, size in spec.variable_sizes().items():
+        if size > settings.extra_vars_limit:
+            errors.append(FieldError(pointer, f"{size} bytes as JSON; at most {settings.extra_vars_limit}"))
     queue = spec.options.queue
     if queue is not None and queue not in (allowed_queues or ()):
         errors.append(

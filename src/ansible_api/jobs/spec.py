@@ -80,9 +80,13 @@ class JobSpec(Model):
             if isinstance(inventory, UrlInventory):
                 yield f"{pointer}/url", inventory.url
 
-    def extra_vars_size(self) -> int:
-        """Bytes of extra_vars as JSON in UTF-8."""
-        return len(json.dumps(self.extra_vars, ensure_ascii=False, separators=(",", ":")).encode())
+    def variable_sizes(self) -> dict[str, int]:
+        """JSON Pointer → bytes as JSON in UTF-8 of extra_vars and, for a role, role_vars."""
+        given = {"/extra_vars": self.extra_vars, "/source/role_vars": getattr(self.source, "role_vars", {})}
+        return {
+            pointer: len(json.dumps(variables, ensure_ascii=False, separators=(",", ":")).encode())
+            for pointer, variables in given.items()
+        }
 
     def as_json(self) -> dict[str, Any]:
         """The spec as a JSON document, without secret values and without fields that say nothing."""

@@ -210,7 +210,9 @@ def write_running(session: Session, /, fence: Fence, **values: Any) -> None:
 def beat(session: Session, /, fence: Fence, renewed_lease: float | None, **values: Any) -> datetime | None:
     """Renew the lease and write progress, fenced; returns when cancelling was asked for, if it was."""
     if renewed_lease is not None:
-        values["lease_until"] = now_plus(renewed_lease)
+        # Never shortened: a beat that began before the play must not undo the longer lease that the play began with.
+        until = now_plus(renewed_lease)
+        values["lease_until"] = case((Job.lease_until > until, Job.lease_until), else_=until)
     if values:
         write_running(session, fence, **values)
     row = session.execute(

@@ -109,3 +109,22 @@ async def test_a_log_is_kept_for_as_long_as_its_job_asked(api: Api) -> None:
     (kept,) = api.database.read(store.objects, job_id)
     assert kept.expires_at is not None
     assert (kept.expires_at - kept.created_at).days == 2
+
+
+async def test_lists_leave_out_what_may_be_long(api: Api) -> None:
+    role = {**JOB["source"], "type": "role", "path": "roles/one", "role_vars": {"a": 1}}
+    long = {"limit": ["web1"], "env": {"A": "b"}, "forks": 7}
+    async with api.client() as client:
+        made = (await client.post(JOBS, json={**JOB, "source": role, "options": long})).json()
+        (listed,) = (await client.get(JOBS)).json()["items"]
+    assert (made["source"]["role_vars"], made["options"]["limit"]) == ({"a": 1}, ["web1"])
+    assert not {"role_vars", "limit", "env"} & {*listed["source"], *listed["options"]}
+    assert listed["options"]["forks"] == 7
+
+
+async def test_role_vars_have_the_limit_of_extra_vars(api: Api) -> None:
+    large = {"filler": "x" * 1024 * 1024}
+    role = {**JOB["source"], "type": "role", "path": "roles/one", "role_vars": large}
+    async with api.client() as client:
+        answer = await client.post(JOBS, json={**JOB, "source": role})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/source/role_vars")
