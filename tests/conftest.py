@@ -15,7 +15,6 @@ from tests.servers.ssh_hosts import ssh_hosts as start_ssh_hosts
 from tests.servers.webhook_sink import WebhookSink
 from tests.servers.webhook_sink import webhook_sink as start_webhook_sink
 
-
 # Started in the background of a shell, this process ignores Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
