@@ -44,8 +44,10 @@ def _measured(names: list[str]) -> list[Figure]:
     for name in names:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="ansible-api-bench-") as folder:
-            figures += MEASUREMENTS[name](Path(folder))
-        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+            found = MEASUREMENTS[name](Path(folder))
+        figures += found
+        # At once: what was measured must not be lost with what fails after it.
+        print(f"{name}: {time.monotonic() - started:.0f} s\n{table(found)}\n", flush=True)
     return figures
 
 
