@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -33,6 +33,10 @@ from ansible_api.telemetry import JOBS_SUBMITTED
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 RETRY_AFTER = {"Retry-After": "1"}
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": JobView, "description": "The job has ended in time, or its Idempotency-Key had made it before"},
+    202: {"description": "The job waits in its queue"},
+}
 _JOB_ID = re.compile(r"job-[0-9a-z]{23}")
 
 IdempotencyKey = Annotated[
@@ -49,11 +53,7 @@ IdempotencyKey = Annotated[
     status_code=202,
     response_model=JobView,
     openapi_extra=request_body(JobSpec, examples.JOBS),
-    responses={
-        200: {"model": JobView, "description": "The job has ended in time, or its Idempotency-Key had made it before"},
-        202: {"description": "The job waits in its queue"},
-        **problems(400, 401, 403, 413, 415, 422, 503),
-    },
+    responses={**ACCEPTED, **problems(400, 401, 403, 413, 415, 422, 503)},
 )
 async def submit(
     request: Request,
@@ -83,11 +83,7 @@ async def submit(
     status_code=202,
     response_model=JobView,
     openapi_extra=request_body(Relaunch, examples.RELAUNCHES),
-    responses={
-        200: {"model": JobView, "description": "The job has ended in time, or its Idempotency-Key had made it before"},
-        202: {"description": "The new job waits in its queue"},
-        **problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
-    },
+    responses={**ACCEPTED, **problems(400, 401, 403, 404, 409, 413, 415, 422, 503)},
 )
 async def relaunch(
     request: Request,

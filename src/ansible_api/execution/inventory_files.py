@@ -13,7 +13,8 @@ from ansible_api.errors import JobError
 from ansible_api.execution.inventory_names import config_file_name
 from ansible_api.execution.inventory_url import fetch_inventory
 from ansible_api.execution.preparation import Preparation
-from ansible_api.execution.source import checkout, resolve_inside
+from ansible_api.execution.project import check_out_location
+from ansible_api.execution.source import resolve_inside
 from ansible_api.execution.workspace import write_private
 from ansible_api.jobs.inventories import (
     DynamicInventory,
@@ -53,17 +54,7 @@ class CheckedOut:
 def check_out(preparation: Preparation, pointer: str, inventory: GitInventory, directory: Path) -> CheckedOut:
     """The commit's files; JobError as `source.checkout` raises them, inventory_not_found, path_outside_repository."""
     try:
-        found = checkout(
-            inventory.repo,
-            inventory.branch,
-            preparation.secrets.git(pointer),
-            cache=preparation.config.cache_dir,
-            secrets_dir=preparation.room.secrets,
-            destination=directory,
-            limits=preparation.config.git,
-            keep_going=preparation.keep_going,
-            submodules=inventory.submodules,
-        )
+        found = check_out_location(preparation, pointer, inventory, directory)
         path = _inside(directory, inventory.path)
     except JobError as error:
         raise type(error)(error.job_code, f"{pointer.removeprefix('/')}: {error.detail}") from None

@@ -26,7 +26,6 @@ from ansible_api.settings import MIB
 
 PLUGINS = "yaml"  # the only one that touches what the play reads: Ansible's own runs nothing and asks no server
 DRIVER = Path(__file__).with_name("inventory_driver.py")
-COLLECTIONS = "~/.ansible/collections:/usr/share/ansible/collections"  # ansible-core's own
 # It only warns of what it cannot read, unless told otherwise; and no metadata service is a job's to ask.
 STRICT = {
     "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
@@ -105,7 +104,7 @@ class Lister:
         environment = {name: value for name, value in environment.items() if name not in UNPROXIED}
         environment |= base_environment(preparation) | {"ANSIBLE_CONFIG": str(self.config)} | STRICT
         if collections is not None:
-            given = ansible_cfg.collections_path(self.config) or COLLECTIONS
+            given = ansible_cfg.collections_path(self.config) or ansible_cfg.COLLECTIONS_PATH
             environment["ANSIBLE_COLLECTIONS_PATH"] = f"{collections}:{given}"
         return environment
 

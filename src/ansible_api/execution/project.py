@@ -7,7 +7,7 @@ from ansible_api.errors import JobError
 from ansible_api.execution.dependencies import Dependencies
 from ansible_api.execution.preparation import Preparation
 from ansible_api.execution.role_play import role_directories, write_collection_play, write_role_play
-from ansible_api.execution.source import checkout, resolve_inside
+from ansible_api.execution.source import Checkout, checkout, resolve_inside
 from ansible_api.jobs.sources import CollectionRoleSource, GitLocation, RoleSource
 
 
@@ -17,18 +17,23 @@ def fetch_project(preparation: Preparation) -> dict[str, Any]:
     if not isinstance(source, GitLocation):
         preparation.room.project.mkdir(mode=0o700)
         return {}
-    found = checkout(
-        source.repo,
-        source.branch,
-        preparation.secrets.git("/source"),
+    found = check_out_location(preparation, "/source", source, preparation.room.project)
+    return {"commit": found.commit, "source_cache": found.cache}
+
+
+def check_out_location(preparation: Preparation, place: str, location: GitLocation, destination: Path) -> Checkout:
+    """The files of what a request names at `place` (JSON Pointer), with that place's credential; as `checkout`."""
+    return checkout(
+        location.repo,
+        location.branch,
+        preparation.secrets.git(place),
         cache=preparation.config.cache_dir,
         secrets_dir=preparation.room.secrets,
-        destination=preparation.room.project,
+        destination=destination,
         limits=preparation.config.git,
         keep_going=preparation.keep_going,
-        submodules=source.submodules,
+        submodules=location.submodules,
     )
-    return {"commit": found.commit, "source_cache": found.cache}
 
 
 def playbooks(preparation: Preparation, needed: Dependencies) -> tuple[str, ...]:
