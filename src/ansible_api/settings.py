@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ansible_api.errors import StartupError
@@ -33,6 +33,16 @@ class HostKeyPolicy(StrEnum):
 
     STRICT = "strict"
     ACCEPT_NEW = "accept-new"
+
+
+class RetryPolicy(BaseModel):
+    """How often a queue's jobs are tried, and the pauses between; what is not said is as for all queues."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_attempts: int | None = Field(None, ge=1)
+    base: float | None = Field(None, gt=0)
+    cap: float | None = Field(None, gt=0)
 
 
 class Settings(BaseSettings):
@@ -73,9 +83,12 @@ class Settings(BaseSettings):
 
     # Queues and attempts
     long_running_after: int = Field(3600, gt=0, description="a longer options.timeout goes to long-running")
-    max_attempts: int = Field(3, ge=1, description="attempts at a job that has not begun to play")
+    max_attempts: int = Field(3, ge=1, description="attempts that may come to nothing, by loss or transient trouble")
     retry_base: float = Field(5.0, gt=0, description="first pause after transient trouble; doubles, with jitter")
     retry_cap: float = Field(300.0, gt=0, description="longest pause between attempts")
+    retry_policies: dict[str, RetryPolicy] = Field(
+        {}, description='of single queues: {"git-heavy": {"max_attempts": 5, "base": 10, "cap": 600}}'
+    )
     republish_after: float = Field(5.0, gt=0, description="a queued job unclaimed for so long is published again")
     lease_preparing: float = Field(60.0, gt=0, description="a silent worker loses a job that has not begun to play")
     lease_playing: float = Field(300.0, gt=0, description="a silent worker loses a job that plays: it is lost")

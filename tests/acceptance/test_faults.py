@@ -49,7 +49,7 @@ def test_a_killed_child_whose_job_may_run_again_makes_it_run_again(fresh_service
     os.kill(_child_of(fresh_service, job_id), signal.SIGKILL)
     job = fresh_service.wait_for_status(job_id, timeout=40)
     assert (job["status"], job["attempt"]) == ("successful", 2)
-    assert job["last_error"] == "the worker vanished while the play ran"
+    assert job["last_error"] == "worker_lost: the worker vanished while the play ran"
     assert not _processes_of(job_id)
 
 
@@ -79,7 +79,7 @@ def test_a_worker_killed_before_the_play_begins_makes_the_job_run_again_once(
     packed.unlink()
     job = fresh_service.wait_for_closed(job_id)
     assert (job["status"], job["attempt"]) == ("successful", 2)
-    assert job["last_error"] == "the worker vanished before the play began"
+    assert job["last_error"] == "worker_lost: the worker vanished before the play began"
     assert fresh_service.log_of(job_id).count("TASK [shell]") == 1
 
 

@@ -128,7 +128,7 @@ def test_an_attempt_that_lost_its_lease_neither_ends_nor_returns_the_job(db: Dat
     fence = running(db, **LOST[lost])
     before = row(db, fence.job_id)
     assert not db.write(store.finish, fence, Status.SUCCESSFUL, return_code=0)
-    assert db.write(store.hand_back, fence, pause=0, reason="late") is None
+    assert db.write(store.hand_back, fence, store.Return("away", "late", 0)) is None
     assert row(db, fence.job_id) == before
 
 
@@ -152,9 +152,9 @@ def test_host_counts_replace_those_before(db: Database) -> None:
 
 def test_a_job_handed_back_waits_for_its_pause(db: Database) -> None:
     fence = running(db)
-    assert db.write(store.hand_back, fence, pause=30, reason="git is away") is Status.QUEUED
+    assert db.write(store.hand_back, fence, store.Return("away", "git is away", 30)) is Status.QUEUED
     job = row(db, fence.job_id)
-    assert (job["status"], job["lease_owner"], job["last_error"]) == ("queued", None, "git is away")
+    assert (job["status"], job["lease_owner"], job["last_error"]) == ("queued", None, "away: git is away")
     assert job["republish_at"] == job["next_attempt_at"]
     assert db.write(store.claim, fence.job_id, OWNER, 60.0) is None
     put(db, fence.job_id, next_attempt_at=past())
@@ -165,14 +165,14 @@ def test_a_job_handed_back_waits_for_its_pause(db: Database) -> None:
 
 def test_a_job_that_has_begun_to_play_is_never_handed_back(db: Database) -> None:
     fence = running(db, play_started_at=now_plus())
-    assert db.write(store.hand_back, fence, pause=0, reason=None) is None
+    assert db.write(store.hand_back, fence, store.Return("away", "away", 0)) is None
     assert status(db, fence.job_id) is Status.RUNNING
 
 
 def test_a_job_that_shall_be_cancelled_is_not_queued_again_but_canceled(db: Database) -> None:
     fence = running(db)
     assert db.write(store.request_cancel, "red", fence.job_id)
-    assert db.write(store.hand_back, fence, pause=0, reason="git is away") is Status.CANCELED
+    assert db.write(store.hand_back, fence, store.Return("away", "git is away", 0)) is Status.CANCELED
     assert row(db, fence.job_id)["finished_at"] is not None
 
 

@@ -14,11 +14,12 @@ from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue
 from ansible_api.jobs import store
 from ansible_api.jobs.state import Status
+from ansible_api.jobs.store import DeadAttempt
 from ansible_api.redis import BROKER_DB, with_db
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
 from ansible_api.tasks.upkeep import Upkeep
-from ansible_api.tasks.worker import dead_jobs, lease_owner, node_name
+from ansible_api.tasks.worker import dead_attempts, lease_owner, node_name
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import SPEC, at_once, new_job, past, put, row, running, status
 from tests.servers.mariadb import MariaDBServer
@@ -195,8 +196,8 @@ def test_the_job_of_a_dead_child_does_not_wait_for_the_end_of_its_lease(db: Data
     dead = lease_owner(node_name(), 77)
     own = running(db, lease_owner=dead, play_started_at=now_plus())
     others = running(db, lease_owner=lease_owner(node_name(), 78), play_started_at=now_plus())
-    dead_jobs.put((own.job_id, dead))
-    dead_jobs.put((others.job_id, dead))  # another child has claimed it since
+    dead_attempts.put(DeadAttempt(own.job_id, owner=dead))
+    dead_attempts.put(DeadAttempt(others.job_id, owner=dead))  # another child has claimed it since
     new_upkeep(lease_preparing=60, lease_playing=60).tick()
     assert (status(db, own.job_id), status(db, others.job_id)) == (Status.LOST, Status.RUNNING)
 

@@ -246,6 +246,12 @@ JOB_QUEUED: Mapping[str, Any] = {
     "priority": 5,
     "route_reason": "nothing special",
     "attempt": 0,
+    "attempts": [],
+    "why_waiting": {
+        "reason": "busy",
+        "position": 2,
+        "message": "4 jobs of the queue default run on 4 slots, and 1 wait before this one",
+    },
     "next_attempt_at": None,
     "last_error": None,
     "source": {**PLAYBOOK, "commit": None, "cache": None},
@@ -266,6 +272,21 @@ JOB_RUNNING: Mapping[str, Any] = {
     "status": "running",
     "phase": "playing",
     "attempt": 1,
+    "attempts": [
+        {
+            "attempt": 1,
+            "worker": "worker-7d4f9:17:1768471000/23",
+            "started_at": "2026-01-15T10:00:05Z",
+            "play_started_at": None,
+            "ended_at": None,
+            "phase": None,
+            "timings": {},
+            "outcome": None,
+            "error": None,
+            "late_outcome": None,
+        }
+    ],
+    "why_waiting": None,
     "started_at": "2026-01-15T10:00:05Z",
     "source": {**PLAYBOOK, "commit": "9fceb02d0ae598e95dc970b74767f19372d61af8", "cache": "hit"},
     "progress": {

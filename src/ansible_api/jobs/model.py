@@ -20,6 +20,7 @@ class Job(Base):
         Index(None, "status", "lease_until"),
         Index(None, "status", "republish_at"),
         Index(None, "closed_at", "finished_at"),
+        Index("ix_jobs_status_queue", "status", "queue", "priority", "queued_at"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -33,6 +34,8 @@ class Job(Base):
     route_reason: Mapped[str] = mapped_column(String(255))
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)
+    # Attempts that came to nothing, by a loss or by transient trouble; those that a shutdown handed back do not count.
+    failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     republish_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -62,6 +65,37 @@ class Job(Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     log_status: Mapped[str] = mapped_column(String(16), default="pending")
     trace_parent: Mapped[str | None] = mapped_column(String(64))
+
+
+class JobAttempt(Base):
+    """One attempt at a job: who had it, how far it came, and what ended it."""
+
+    __tablename__ = "job_attempts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    worker: Mapped[str] = mapped_column(String(128))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    play_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    phase: Mapped[str | None] = mapped_column(String(16))  # the last one that it reached
+    timings: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
+    outcome: Mapped[str | None] = mapped_column(String(16))  # the job's status afterwards; queued: it waits again
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    late_outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class WorkerNode(Base):
+    """A worker that serves queues; its upkeep says every few seconds that it is there."""
+
+    __tablename__ = "workers"
+
+    node: Mapped[str] = mapped_column(String(128), primary_key=True)
+    queues: Mapped[list[str]] = mapped_column(JSON)
+    slots: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class JobLabel(Base):

@@ -1,12 +1,14 @@
 """What we answer about jobs: GET, lists, webhook payload and the stream's last event are this one shape."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ansible_api.jobs.model import Job, JobHost
+from ansible_api.jobs.model import Job, JobAttempt, JobHost
 from ansible_api.jobs.state import Phase, Status
+from ansible_api.jobs.workers import WhyWaiting
 from ansible_api.routing import Queue
 
 
@@ -33,6 +35,32 @@ class JobFailure(Answer):
     message: str
 
 
+class LateOutcome(Answer):
+    """How a play ended that had been given up as lost; it changes no status."""
+
+    status: Status
+    return_code: int | None
+    error: JobFailure | None
+    ended_at: datetime
+
+
+class AttemptView(Answer):
+    """One attempt at the job."""
+
+    attempt: int
+    worker: str = Field(description="the worker's host, process and start, and after `/` the child that had the job")
+    started_at: datetime
+    play_started_at: datetime | None
+    ended_at: datetime | None
+    phase: Phase | None = Field(description="the last phase that it reached; null while it runs")
+    timings: dict[str, float] = Field(description="seconds spent in each phase that it finished")
+    outcome: Status | None = Field(
+        description="the job's status afterwards: `queued` when it waits for another attempt"
+    )
+    error: JobFailure | None = Field(description="why it ended so")
+    late_outcome: LateOutcome | None = Field(description="what was heard of the play after it had been given up")
+
+
 class JobView(Answer):
     """A job as callers see it."""
 
@@ -47,6 +75,8 @@ class JobView(Answer):
     priority: int
     route_reason: str = Field(description="why the job waits in this queue")
     attempt: int
+    attempts: list[AttemptView] = Field(description="first to last; lists of jobs do without")
+    why_waiting: WhyWaiting | None = Field(description="what holds a queued job; lists of jobs do without")
     next_attempt_at: datetime | None
     last_error: str | None = Field(description="what ended the attempt before, when there was one")
     source: dict[str, Any] = Field(description="what was asked for, with the resolved `commit`")
@@ -89,7 +119,15 @@ class HostList(Answer):
     items: list[HostView]
 
 
-def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: str = "", brief: bool = False) -> JobView:
+def job_view(
+    job: Job,
+    totals: tuple[int, int, int] = (0, 0, 0),
+    *,
+    attempts: Sequence[JobAttempt] = (),
+    why_waiting: WhyWaiting | None = None,
+    base_url: str = "",
+    brief: bool = False,
+) -> JobView:
     """A row and its host totals (known, ok, bad) as callers see them; `brief` leaves out what may be long."""
     known, good, bad = totals
     declared = declared_hosts(job)
@@ -105,6 +143,8 @@ def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: st
         priority=job.priority,
         route_reason=job.route_reason,
         attempt=job.attempt,
+        attempts=[_attempt(row) for row in attempts],
+        why_waiting=why_waiting,
         next_attempt_at=job.next_attempt_at,
         last_error=job.last_error,
         source={**_source(job, brief), "commit": job.commit, "cache": job.source_cache},
@@ -122,10 +162,29 @@ def job_view(job: Job, totals: tuple[int, int, int] = (0, 0, 0), *, base_url: st
         ),
         timings=job.timings,
         return_code=job.return_code,
-        error=JobFailure(code=job.error_code, message=job.error_message or "") if job.error_code else None,
+        error=_failure(job),
         log_status=job.log_status,
         log_url=f"{base_url}/api/v1/jobs/{job.id}/logs",
     )
+
+
+def _attempt(row: JobAttempt) -> AttemptView:
+    return AttemptView(
+        attempt=row.attempt,
+        worker=row.worker,
+        started_at=row.started_at,
+        play_started_at=row.play_started_at,
+        ended_at=row.ended_at,
+        phase=Phase(row.phase) if row.phase else None,
+        timings=row.timings,
+        outcome=Status(row.outcome) if row.outcome else None,
+        error=_failure(row),
+        late_outcome=LateOutcome.model_validate(row.late_outcome) if row.late_outcome else None,
+    )
+
+
+def _failure(row: Job | JobAttempt) -> JobFailure | None:
+    return JobFailure(code=row.error_code, message=row.error_message or "") if row.error_code else None
 
 
 def _source(job: Job, brief: bool) -> dict[str, Any]:

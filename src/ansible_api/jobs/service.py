@@ -11,12 +11,13 @@ from ansible_api.db import new_id
 from ansible_api.egress import EgressDenied, Policy, check_url
 from ansible_api.egress.policy import check_host
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest
-from ansible_api.jobs import secrets, store
+from ansible_api.jobs import attempts, secrets, store
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.text import repo_scheme
+from ansible_api.jobs.workers import why_waiting
 from ansible_api.routing import route
 from ansible_api.settings import Settings
 
@@ -79,8 +80,16 @@ def cancel(session: Session, team: str, job_id: str) -> Job:
 
 
 def view(session: Session, team: str, job_id: str, *, base_url: str = "") -> JobView:
-    """A job as its team sees it; NotFound when it is absent or another team's."""
-    return views(session, [store.get_of_team(session, team, job_id)], base_url=base_url)[0]
+    """A job with its whole story as its team sees it; NotFound when it is absent or another team's."""
+    job = store.get_of_team(session, team, job_id)
+    totals = store.host_totals(session, [job_id]).get(job_id, (0, 0, 0))
+    return job_view(
+        job,
+        totals,
+        attempts=attempts.of_job(session, job_id),
+        why_waiting=why_waiting(session, job),
+        base_url=base_url,
+    )
 
 
 def views(session: Session, jobs: Sequence[Job], *, base_url: str = "", brief: bool = False) -> list[JobView]:

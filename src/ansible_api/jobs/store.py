@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, defer
 from ansible_api.credentials.store import wipe_of_job
 from ansible_api.db import now_plus
 from ansible_api.errors import LeaseLost, NotFound
+from ansible_api.jobs import attempts
 from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
 from ansible_api.jobs.state import TERMINAL, Phase, Status, may_move
 
@@ -32,13 +33,29 @@ class Fence:
         return Job.id == self.job_id, Job.attempt == self.attempt, Job.lease_owner == self.owner
 
 
-def transition(session: Session, job_id: str, source: Status, target: Status, *guards: Any, **values: Any) -> bool:
-    """Move a job from one status to another in one guarded UPDATE; False: it was not there to be moved."""
+def transition(
+    session: Session,
+    job_id: str,
+    source: Status,
+    target: Status,
+    *guards: Any,
+    afterwards: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> bool:
+    """Move a job from one status to another in one guarded UPDATE; False: it was not there to be moved.
+
+    What leaves `running` ends its attempt, whose row says how far the job had come; the columns of `afterwards`, which
+    speak of the job alone, change then.
+    """
     if not may_move(source, target):
         raise AssertionError(f"illegal move: {source} to {target}")
     if target.terminal:
         values |= {"finished_at": now_plus(), "lease_until": None, "republish_at": None, "next_attempt_at": None}
     moved = _update(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
+    if moved and source is Status.RUNNING:
+        attempts.end(session, job_id, target)
+    if moved and afterwards:
+        _update(session, Job.id == job_id, **afterwards)
     if moved and target.terminal:
         wipe_of_job(session, job_id)
     return moved
@@ -49,6 +66,15 @@ def _update(session: Session, *guards: Any, **values: Any) -> int:
     result = session.execute(statement)
     assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what an UPDATE returns
     return result.rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class DeadAttempt:
+    """An attempt whose process has died, by the owner that it had, or by its number."""
+
+    job_id: str
+    owner: str | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +224,11 @@ def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None
         next_attempt_at=None,
         republish_at=None,
     )
-    return get(session, job_id) if taken else None
+    if not taken:
+        return None
+    job = session.get_one(Job, job_id, populate_existing=True)
+    attempts.begin(session, job)
+    return job
 
 
 def write_running(session: Session, /, fence: Fence, **values: Any) -> None:
@@ -238,26 +268,35 @@ def save_hosts(session: Session, fence: Fence, counts: Mapping[str, Mapping[str,
 
 def finish(session: Session, /, fence: Fence, status: Status, **values: Any) -> bool:
     """End a running job, fenced; False: it was no longer this attempt's."""
-    return transition(session, fence.job_id, Status.RUNNING, status, *fence.holds(), **values)
+    done = {"phase": Phase.FINISHING}
+    return transition(session, fence.job_id, Status.RUNNING, status, *fence.holds(), afterwards=done, **values)
 
 
-def hand_back(
-    session: Session, fence: Fence, *, pause: float, reason: str | None, played: bool = False
-) -> Status | None:
-    """Queue a job again, due after a pause; None: no longer this attempt's.
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Why a running job shall wait again, and for how many seconds at least.
 
-    One that has begun to play only with `played`: its caller asked for that.
+    `failed`: the attempt counts as one of those that a job may have. `played`: also when it has begun to play, because
+    its caller asked for that.
     """
-    return _requeue(session, fence.job_id, *fence.holds(), pause=pause, reason=reason, played=played)
+
+    code: str
+    message: str
+    pause: float = 0
+    failed: bool = True
+    played: bool = False
 
 
-def _requeue(
-    session: Session, job_id: str, *guards: Any, pause: float, reason: str | None, played: bool = False
-) -> Status | None:
+def hand_back(session: Session, fence: Fence, why: Return) -> Status | None:
+    """Queue a job again; None: no longer this attempt's."""
+    return _requeue(session, fence.job_id, why, *fence.holds())
+
+
+def _requeue(session: Session, job_id: str, why: Return, *guards: Any) -> Status | None:
     """Queue a running job again, or end it when it was asked to stop meanwhile: nobody would claim it again."""
-    if not played:
+    if not why.played:
         guards = (Job.play_started_at.is_(None), *guards)
-    due = now_plus(pause)
+    due = now_plus(why.pause)
     queued = transition(
         session,
         job_id,
@@ -265,21 +304,28 @@ def _requeue(
         Status.QUEUED,
         Job.cancel_requested_at.is_(None),
         *guards,
-        phase=Phase.QUEUED,
-        queued_at=now_plus(),
-        play_started_at=None,
-        lease_owner=None,
-        lease_until=None,
-        next_attempt_at=due if pause else None,
-        republish_at=due,
-        republish_count=0,
-        last_error=reason,
+        error_code=why.code,
+        error_message=why.message,
+        afterwards={
+            "phase": Phase.QUEUED,
+            "queued_at": now_plus(),
+            "play_started_at": None,
+            "lease_owner": None,
+            "lease_until": None,
+            "next_attempt_at": due if why.pause else None,
+            "republish_at": due,
+            "republish_count": 0,
+            "failures": Job.failures + int(why.failed),
+            "last_error": f"{why.code}: {why.message}",
+            "error_code": None,
+            "error_message": None,
+        },
     )
     if queued:
         session.execute(delete(JobHost).where(JobHost.job_id == job_id))  # what an earlier play said of its hosts
         return Status.QUEUED
-    wish = Job.cancel_requested_at.is_not(None)
-    canceled = transition(session, job_id, Status.RUNNING, Status.CANCELED, wish, *guards, phase=Phase.FINISHING)
+    wish, done = Job.cancel_requested_at.is_not(None), {"phase": Phase.FINISHING}
+    canceled = transition(session, job_id, Status.RUNNING, Status.CANCELED, wish, *guards, afterwards=done)
     return Status.CANCELED if canceled else None
 
 
@@ -315,40 +361,35 @@ def expired(session: Session, limit: int = 100) -> Sequence[Job]:
     ).all()
 
 
-def end_expired(session: Session, job: Job, *, max_attempts: int) -> Status | None:
+def end_expired(session: Session, job: Job, *, max_attempts: int, pause: float = 0) -> Status | None:
     """What becomes of a job whose worker vanished; None: it was not so any more.
 
-    Before the play it waits again, a bounded number of times; after its start nobody knows what it did: lost, unless
-    its caller said that it may be played again.
+    Before the play it waits again, a bounded number of times and after a pause; after its start nobody knows what it
+    did: lost, unless its caller said that it may be played again.
     """
     same = (Job.attempt == job.attempt, Job.lease_until < now_plus())
     played = job.play_started_at is not None
-    if played and job.spec["options"].get("on_worker_loss") == "rerun" and job.attempt < max_attempts:
-        return _requeue(session, job.id, *same, pause=0, reason="the worker vanished while the play ran", played=True)
-    if played:
-        return _give_up(session, job, Status.LOST, "worker_lost", "the worker vanished while the play ran", same)
-    if job.cancel_requested_at is None and job.attempt >= max_attempts:
-        message = f"the worker vanished before the play began, {job.attempt} times"
-        return _give_up(session, job, Status.ERROR, "worker_lost", message, same)
-    return _requeue(session, job.id, *same, pause=0, reason="the worker vanished before the play began")
+    last = job.failures + 1 >= max_attempts
+    message = f"the worker vanished {'while the play ran' if played else 'before the play began'}"
+    if played and (last or job.spec["options"].get("on_worker_loss") != "rerun"):
+        return _give_up(session, job, Status.LOST, message, same)
+    if not played and last and job.cancel_requested_at is None:
+        return _give_up(session, job, Status.ERROR, f"{message}, {max_attempts} times", same)
+    return _requeue(session, job.id, Return("worker_lost", message, pause, played=played), *same)
 
 
-def _give_up(
-    session: Session, job: Job, status: Status, code: str | None, message: str | None, guards: tuple[Any, ...]
-) -> Status | None:
-    ended = transition(session, job.id, Status.RUNNING, status, *guards, error_code=code, error_message=message)
+def _give_up(session: Session, job: Job, status: Status, message: str, guards: tuple[Any, ...]) -> Status | None:
+    ended = transition(
+        session, job.id, Status.RUNNING, status, *guards, error_code="worker_lost", error_message=message
+    )
     return status if ended else None
 
 
-def expire_lease_of(session: Session, job_id: str, owner: str) -> None:
-    """End the lease of a job now, when the process that held it is known to be dead."""
-    _update(
-        session,
-        Job.id == job_id,
-        Job.status == Status.RUNNING,
-        Job.lease_owner == owner,
-        lease_until=now_plus(-1),
-    )
+def expire_lease_of(session: Session, dead: DeadAttempt) -> Job | None:
+    """End the lease of an attempt now, when the process that held it is known to be dead; None: it has ended."""
+    theirs = Job.lease_owner == dead.owner if dead.owner else Job.attempt == dead.attempt
+    guards = (Job.id == dead.job_id, Job.status == Status.RUNNING, theirs)
+    return get(session, dead.job_id) if _update(session, *guards, lease_until=now_plus(-1)) else None
 
 
 def waiting_unpublished(session: Session, limit: int) -> Sequence[Job]:

@@ -5,7 +5,8 @@ from typing import Any
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from ansible_api.tasks.worker import dead_jobs, lease_owner, node_name
+from ansible_api.jobs.store import DeadAttempt
+from ansible_api.tasks.worker import dead_attempts, lease_owner, node_name
 
 
 class JobRequest(Request):  # type: ignore[misc]
@@ -14,5 +15,5 @@ class JobRequest(Request):  # type: ignore[misc]
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         error = exc_info.exception
         if isinstance(getattr(error, "exc", error), WorkerLostError):
-            dead_jobs.put((self.args[0], lease_owner(node_name(), self.worker_pid)))
+            dead_attempts.put(DeadAttempt(self.args[0], owner=lease_owner(node_name(), self.worker_pid)))
         return super().on_failure(exc_info, *args, **kwargs)

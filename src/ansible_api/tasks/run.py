@@ -1,10 +1,9 @@
 """The task that runs a job: claim, prepare, play, record, have the log stored."""
 
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,17 +22,21 @@ from ansible_api.jobs import store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
-from ansible_api.jobs.store import Fence
+from ansible_api.jobs.store import Fence, Return
 from ansible_api.logs import get_logger
 from ansible_api.objects import with_store
 from ansible_api.routing import TaskName
+from ansible_api.tasks import results
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
+from ansible_api.tasks.results import Kept, Result
+from ansible_api.tasks.retries import retries
 from ansible_api.tasks.secrets import open_secrets
 from ansible_api.tasks.worker import Worker, current, shutdown
 
 T = TypeVar("T")
 GUARDED_SHARE = 0.8  # of an unrenewed lease, then a play that may run again is over
-PATIENCE = 900.0  # seconds that a result waits for a database that is away
+PATIENCE = 900.0  # seconds that a result waits here for a database that is away
+KEPT_PATIENCE = 60.0  # when it is on disk, too: then upkeep writes it, and the slot is free
 log = get_logger(__name__)
 
 
@@ -51,15 +54,7 @@ def run_job(job_id: str) -> None:
         attempt.record(end)
 
 
-@dataclass(frozen=True, slots=True)
-class HandBack:
-    """The job shall wait again: nothing of it has touched a managed host."""
-
-    pause: float
-    reason: str
-
-
-End = Outcome | HandBack | None  # None: the job is no longer ours, write nothing
+End = Outcome | Return | None  # Return: it shall wait again; None: the job is no longer ours, write nothing
 
 
 class Attempt:
@@ -72,6 +67,8 @@ class Attempt:
         self._progress = Progress()
         self._timings = {Phase.QUEUED.value: _seconds(job)}
         self._phase, self._phase_began = Phase.SOURCE, time.monotonic()
+        self._outcome: Outcome | None = None
+        self._kept: Kept | None = None
         self._heartbeat = Heartbeat(worker.db, self._fence, self._progress, worker.settings, shutdown)
 
     def run(self) -> End:
@@ -89,7 +86,12 @@ class Attempt:
             return self._again_or_error(error)
         except JobError as error:
             return _error(error)
-        except Exception:
+        except Exception as error:
+            if self._outcome is not None:
+                log.exception("trouble after the play")
+                return self._outcome
+            if isinstance(error, Unavailable) and self._heartbeat.phase is not Phase.PLAYING:
+                return self._again(error)
             log.exception("internal error")
             return Outcome(Status.ERROR, None, "internal_error", "something went wrong in the service; see its log")
         finally:
@@ -100,20 +102,51 @@ class Attempt:
         """Write the end, then have the log stored; lost messages are repaired by upkeep."""
         match end:
             case Outcome():
-                ended = _persist(lambda: self._finish(end))
-                if ended:
-                    self._announce(end.status)
-            case HandBack():
-                status = _persist(
-                    lambda: self._worker.db.write(
-                        store.hand_back, self._fence, pause=end.pause, reason=end.reason, played=self._reruns
-                    )
-                )
-                log.info("attempt handed back", reason=end.reason, pause=end.pause, status=status)
+                self._record_outcome(end)
+            case Return():
+                status = _persist(lambda: self._worker.db.write(store.hand_back, self._fence, end), PATIENCE)
+                log.info("attempt handed back", reason=end.message, pause=end.pause, status=status)
                 if status is Status.CANCELED:
                     self._announce(status)
             case None:
                 pass
+
+    def _record_outcome(self, outcome: Outcome) -> None:
+        result = self._result(outcome)
+        kept = self._kept
+        ended = _persist(lambda: self._write(result), KEPT_PATIENCE if kept else PATIENCE)
+        if kept and ended is None:
+            kept.leave()
+        elif kept:
+            kept.drop()
+        if ended:
+            self._announce(outcome.status)
+
+    def _result(self, outcome: Outcome) -> Result:
+        """All that is to be written at the end; it stays due until it is."""
+        values, hosts = self._progress.take()
+        self._progress.put_back(values, hosts)
+        return Result(self._fence, outcome, values | {"timings": dict(self._timings)}, hosts)
+
+    def _write(self, result: Result) -> bool:
+        db = self._worker.db
+        try:
+            return results.record(db, result)
+        except Unavailable:
+            raise
+        except Exception:  # how the job ended matters more than what it did on the way
+            log.exception("progress could not be written")
+            return db.write(lambda session: replace(result, values={}, hosts={}).write(session))
+
+    def _keep(self, outcome: Outcome) -> None:
+        """The result is on disk before anything else can go wrong."""
+        self._outcome = outcome
+        self._end_phase()
+        self._phase = Phase.FINISHING
+        try:
+            self._kept = Kept(self._worker.settings.state_dir / results.FOLDER, self._result(outcome))
+        except OSError as error:
+            log.warning("the result is not on disk", error=str(error))
 
     def _execute(self) -> Outcome:
         worker, job = self._worker, self._job
@@ -127,9 +160,11 @@ class Attempt:
                 publisher.append(event)
                 self._progress.add(event)
 
-            return execute(
+            outcome = execute(
                 assignment, worker.execution, emit=emit, report=self._report, pulse=lambda: self._heartbeat.reason
             )
+            self._keep(outcome)
+            return outcome
 
     @contextmanager
     def _publisher(self) -> Iterator[Publisher]:
@@ -176,9 +211,10 @@ class Attempt:
             case StopReason.CANCELED:
                 return Outcome(Status.CANCELED, None, None, None)
             case StopReason.SHUTDOWN if not playing:
-                return HandBack(0, "the worker shut down before the play began")
+                return Return("worker_shutdown", "the worker shut down before the play began", failed=False)
             case StopReason.SHUTDOWN if self._reruns:
-                return HandBack(0, "the worker shut down while the play ran; options.on_worker_loss is rerun")
+                message = "the worker shut down while the play ran; options.on_worker_loss is rerun"
+                return Return("worker_shutdown", message, failed=False, played=True)
             case StopReason.SHUTDOWN:
                 return Outcome(Status.LOST, None, "worker_shutdown", "the worker was shut down while the play ran")
             case StopReason.TIMED_OUT | StopReason.IDLE:
@@ -187,26 +223,15 @@ class Attempt:
                 return None
 
     def _again_or_error(self, error: TransientJobError) -> End:
-        settings = self._worker.settings
-        if self._job.attempt >= settings.max_attempts:
+        policy, failures = retries(self._worker.settings, self._job.queue), self._job.failures
+        if policy.exhausted(failures):
             return _error(error)
-        pause = min(settings.retry_base * 2 ** (self._job.attempt - 1), settings.retry_cap)
-        return HandBack(pause * (0.75 + secrets.randbelow(500) / 1000), f"{error.job_code}: {error.detail}")
+        return Return(error.job_code, error.detail, policy.pause(failures))
 
-    def _finish(self, outcome: Outcome) -> bool:
-        values, hosts = self._progress.take()
-        timings = {"timings": self._timings}
-        write = self._worker.db.write
-        try:
-            return write(_finish, self._fence, outcome, values | timings, hosts)
-        except LeaseLost:
-            raise
-        except Unavailable:
-            self._progress.put_back(values, hosts)
-            raise
-        except Exception:  # how the job ended matters more than what it did on the way
-            log.exception("progress could not be written")
-            return write(_finish, self._fence, outcome, timings, {})
+    def _again(self, error: Unavailable) -> Return:
+        """The database was away before the play: also when it has the point of no return, the play has not begun."""
+        pause = retries(self._worker.settings, self._job.queue).pause(0)
+        return Return("database_unavailable", error.detail, pause, failed=False, played=True)
 
     def _announce(self, status: Status) -> None:
         log.info("job ended", status=status)
@@ -218,26 +243,9 @@ class Attempt:
             log.warning("closing waits for upkeep", error=error.detail)
 
 
-def _finish(session: Any, fence: Fence, outcome: Outcome, values: dict[str, Any], hosts: dict[str, Any]) -> bool:
-    if hosts:
-        store.save_hosts(session, fence, hosts)
-    return store.finish(
-        session,
-        fence,
-        outcome.status,
-        **values
-        | {
-            "phase": Phase.FINISHING,
-            "return_code": outcome.return_code,
-            "error_code": outcome.error_code,
-            "error_message": outcome.message,
-        },
-    )
-
-
-def _persist(write: Callable[[], T]) -> T | None:
+def _persist(write: Callable[[], T], patience: float) -> T | None:
     """Write through a database outage; None when it lasted too long or the job is no longer ours."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             return write()

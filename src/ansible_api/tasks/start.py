@@ -16,12 +16,14 @@ from ansible_api.db import Database
 from ansible_api.execution.bytecode import compile_packages
 from ansible_api.execution.sandbox import choose
 from ansible_api.execution.workspace import sweep
+from ansible_api.jobs.store import DeadAttempt
 from ansible_api.logs import configure_logs, get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
 from ansible_api.settings import Settings
+from ansible_api.tasks.retries import check_policies
 from ansible_api.tasks.upkeep import UpkeepStep
-from ansible_api.tasks.worker import node_name, shutdown, start_child
+from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, start_child
 
 TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "close", "deliver"))
 SPOOL_DAYS = 7
@@ -46,11 +48,15 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
 
 
 def _check(settings: Settings) -> None:
+    check_policies(settings)
     with closing(Database(settings.database_url.get_secret_value())) as db:
         require_current(db.engine)
         db.read(credentials.check_master_key, Cipher.from_setting(settings.master_key))
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sweep(settings.state_dir / "work")
+    for marker in sweep(settings.state_dir / "work"):
+        # A worker that died with its children, perhaps with its machine: its jobs need not wait for their leases' end.
+        job_id, _, number = marker.rpartition(".")
+        dead_attempts.put(DeadAttempt(job_id, attempt=int(number)))
     _sweep_spool(settings.state_dir / "spool")
 
 

@@ -8,23 +8,28 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from celery import bootsteps
+from celery import Celery, bootsteps
+from sqlalchemy.orm import Session
 
 from ansible_api import telemetry
 from ansible_api.db import Database
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.errors import Unavailable
-from ansible_api.jobs import store
+from ansible_api.jobs import store, workers
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
 from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings, load_settings
-from ansible_api.tasks.worker import dead_jobs, unforked
+from ansible_api.tasks import results
+from ansible_api.tasks.results import Result
+from ansible_api.tasks.retries import retries
+from ansible_api.tasks.worker import dead_attempts, node_name, unforked
 
 UNCLOSED_AFTER = 15.0
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add none
@@ -34,8 +39,11 @@ log = get_logger(__name__)
 class Upkeep:
     """The repairs; `tick` does each once."""
 
-    def __init__(self, db: Database, queue: JobQueue, settings: Settings) -> None:
-        self._db, self._queue, self._settings = db, queue, settings
+    def __init__(
+        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], None] | None = None
+    ) -> None:
+        """`presence` tells the database that this worker is there."""
+        self._db, self._queue, self._settings, self._presence = db, queue, settings, presence
         self._healthy_since: float | None = None
 
     def tick(self) -> None:
@@ -47,10 +55,12 @@ class Upkeep:
             log.warning("upkeep waits for the database", error=error.detail)
             return
         self._healthy_since = self._healthy_since or time.monotonic()
-        self._attempt(self._end_jobs_of_dead_children)
+        self._attempt(self._replay_results)  # before what they tell of is given up
+        self._attempt(self._end_dead_attempts)
         if self._trusts_leases():
             for job in expired:
                 self._attempt(partial(self._end, job))
+        self._attempt(self._be_present)
         for repair in (self._send_due_webhooks, self._close_unclosed, self._republish):
             self._attempt(repair)
 
@@ -59,6 +69,12 @@ class Upkeep:
             repair()
         except Unavailable as error:
             log.warning("upkeep waits", error=error.detail)
+        except Exception:  # one repair that fails must not keep the others from their work
+            log.exception("upkeep failed")
+
+    def _be_present(self) -> None:
+        if self._presence:
+            self._db.write(self._presence)
 
     def _trusts_leases(self) -> bool:
         """Leases end only after this process has seen the database healthy for one whole lease: after an outage
@@ -66,24 +82,37 @@ class Upkeep:
         shortest = min(self._settings.lease_preparing, self._settings.lease_playing)
         return self._healthy_since is not None and time.monotonic() - self._healthy_since >= shortest
 
-    def _end_jobs_of_dead_children(self) -> None:
-        """A parent knows that its child died: no need to wait for the lease to run out."""
-        while not dead_jobs.empty():
-            job_id, owner = dead_jobs.get()
+    def _replay_results(self) -> None:
+        def ended(result: Result) -> None:
+            if (job := self._db.read(store.get, result.fence.job_id)) is not None:
+                self._follow_up(job, result.outcome.status)
+
+        results.replay(self._settings.state_dir / results.FOLDER, self._db, ended)
+
+    def _end_dead_attempts(self) -> None:
+        """Their process is known to have died: no need to wait for the lease to run out."""
+        while not dead_attempts.empty():
+            dead = dead_attempts.get()
             try:
-                self._db.write(store.expire_lease_of, job_id, owner)
-                self._end(self._db.read(store.get, job_id))
+                self._end(self._db.write(store.expire_lease_of, dead))
             except Unavailable:
-                dead_jobs.put((job_id, owner))
+                dead_attempts.put(dead)
                 raise
 
     def _end(self, job: Job | None) -> None:
-        status = job and self._db.write(store.end_expired, job, max_attempts=self._settings.max_attempts)
-        if job and status:
+        if job is None:
+            return
+        policy = retries(self._settings, job.queue)
+        # The first time at once: it was the worker. After that it may be the job.
+        pause = policy.pause(job.failures) if job.failures else 0.0
+        status = self._db.write(store.end_expired, job, max_attempts=policy.max_attempts, pause=pause)
+        if status:
             log.warning("lease ended", job_id=job.id, attempt=job.attempt, status=status)
             self._follow_up(job, status)
 
     def _follow_up(self, job: Job, status: Status) -> None:
+        if status is Status.QUEUED and job.failures:
+            return  # it is published when its pause is over
         if status is Status.QUEUED:
             self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
         else:
@@ -125,20 +154,33 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._stop = threading.Event()
+        self._db: Database | None = None
 
     def start(self, parent: Any) -> None:
         settings = load_settings()
-        upkeep = Upkeep(Database(settings.database_url.get_secret_value()), CeleryQueue(parent.app), settings)
+        self._db = Database(settings.database_url.get_secret_value())
+        presence = partial(workers.register, node=node_name(), queues=_queues(parent.app), slots=parent.concurrency)
+        upkeep = Upkeep(self._db, CeleryQueue(parent.app), settings, presence)
         self._stop.clear()
         threading.Thread(target=self._run, args=(upkeep, settings.upkeep_interval), name="upkeep", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
         self._stop.set()
+        if self._db is not None:
+            with suppress(Unavailable):  # it will be silent, which says the same
+                self._db.write(workers.forget, node_name())
 
     def _run(self, upkeep: Upkeep, interval: float) -> None:
-        while not self._stop.wait(interval * (0.75 + secrets.randbelow(500) / 1000)):
+        pause = 0.0
+        while not self._stop.wait(pause):
+            pause = interval * (0.75 + secrets.randbelow(500) / 1000)
             try:
                 with unforked():  # the worker's main thread replaces children at any time
                     upkeep.tick()
             except Exception:
                 log.exception("upkeep failed")
+
+
+def _queues(app: Celery) -> list[str]:
+    """What this worker was told to serve."""
+    return sorted(app.amqp.queues.consume_from)

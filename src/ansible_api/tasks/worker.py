@@ -18,6 +18,7 @@ from ansible_api.db import Database
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.execution.preparation import ExecutionConfig
 from ansible_api.execution.workspace import sweep
+from ansible_api.jobs.store import DeadAttempt
 from ansible_api.redis import client
 from ansible_api.settings import Settings, load_settings
 
@@ -91,8 +92,8 @@ def unforked() -> AbstractContextManager[object]:
     return _unforked
 
 
-# Jobs whose child process died, with the child's lease owner; the parent notices, upkeep in the parent acts.
-dead_jobs: "queue.SimpleQueue[tuple[str, str]]" = queue.SimpleQueue()
+# Attempts whose process is known to be dead; the parent notices, upkeep in the parent acts.
+dead_attempts: "queue.SimpleQueue[DeadAttempt]" = queue.SimpleQueue()
 
 
 def lease_owner(node: str, pid: int) -> str:

@@ -137,7 +137,7 @@ async def test_the_values_stay_while_the_job_waits_for_another_attempt(api: Api)
     async with api.client() as client:
         job_id = (await client.post(JOBS, json=REQUEST)).json()["id"]
     worker = api.worker(job_id)
-    assert api.database.write(store.hand_back, worker.fence, pause=0, reason="away") is Status.QUEUED
+    assert api.database.write(store.hand_back, worker.fence, store.Return("away", "away", 0)) is Status.QUEUED
     assert set(opened(api, job_id).values())
 
 

@@ -9,7 +9,7 @@ def test_a_job_that_is_handed_back_after_a_wish_to_cancel_is_canceled(db: Databa
     fence = running(db)
     assert db.write(store.request_cancel, "red", fence.job_id)
 
-    assert db.write(store.hand_back, fence, pause=5.0, reason="the git server is away") == "canceled"
+    assert db.write(store.hand_back, fence, store.Return("away", "the git server is away", 5.0)) == "canceled"
 
     job = db.read(store.get, fence.job_id)
     assert job is not None
@@ -18,7 +18,7 @@ def test_a_job_that_is_handed_back_after_a_wish_to_cancel_is_canceled(db: Databa
 
 def test_a_job_whose_worker_vanished_is_canceled_although_upkeep_looked_before_the_wish(db: Database) -> None:
     fence = running(db)
-    db.write(store.expire_lease_of, fence.job_id, OWNER)
+    db.write(store.expire_lease_of, store.DeadAttempt(fence.job_id, owner=OWNER))
     (seen,) = db.read(store.expired)
     assert db.write(store.request_cancel, "red", fence.job_id)
 
@@ -28,7 +28,7 @@ def test_a_job_whose_worker_vanished_is_canceled_although_upkeep_looked_before_t
 def test_a_job_that_is_handed_back_waits_again(db: Database) -> None:
     fence = running(db)
 
-    assert db.write(store.hand_back, fence, pause=0, reason="the worker shut down") == "queued"
+    assert db.write(store.hand_back, fence, store.Return("away", "the worker shut down", 0)) == "queued"
 
-    assert db.write(store.hand_back, fence, pause=0, reason="once more") is None
+    assert db.write(store.hand_back, fence, store.Return("away", "once more", 0)) is None
     assert db.write(store.claim, fence.job_id, "another worker", 60.0) is not None

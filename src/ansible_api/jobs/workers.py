@@ -1,0 +1,88 @@
+"""SQL of the workers that are there, and of what a waiting job waits for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from ansible_api.db import now_plus
+from ansible_api.jobs.model import Job, WorkerNode
+from ansible_api.jobs.state import Status
+
+SILENT_AFTER = 30.0  # seconds without a word, then a worker counts as gone
+FORGOTTEN_AFTER = 3600.0
+MOST_COUNTED = 1000
+
+
+class WhyWaiting(BaseModel):
+    """What holds a job that waits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: Literal["retry_pause", "no_worker", "busy", "starting"]
+    position: int = Field(description=f"place in its queue, 1 is next; counted up to {MOST_COUNTED}")
+    message: str
+
+
+def register(session: Session, node: str, queues: Sequence[str], slots: int) -> None:
+    """Say that a worker is there."""
+    seen = update(WorkerNode).where(WorkerNode.node == node).values(seen_at=now_plus())
+    result = session.execute(seen.execution_options(synchronize_session=False))
+    assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what an UPDATE returns
+    if result.rowcount == 0:
+        row = WorkerNode(node=node, queues=list(queues), slots=slots, started_at=now_plus(), seen_at=now_plus())
+        session.add(row)
+        session.execute(delete(WorkerNode).where(WorkerNode.seen_at < now_plus(-FORGOTTEN_AFTER)))
+
+
+def forget(session: Session, node: str) -> None:
+    """A worker has gone."""
+    session.execute(delete(WorkerNode).where(WorkerNode.node == node))
+
+
+def slots(session: Session, queue: str) -> int:
+    """How many jobs of a queue the workers that are there can run at once."""
+    rows = session.scalars(select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER))).all()
+    return sum(row.slots for row in rows if queue in row.queues)
+
+
+def why_waiting(session: Session, job: Job) -> WhyWaiting | None:
+    """What holds a queued job; None: it does not wait."""
+    if job.status != Status.QUEUED:
+        return None
+    position = _ahead(session, job) + 1
+    if (due := _paused_until(session, job)) is not None:
+        return WhyWaiting(
+            reason="retry_pause",
+            position=position,
+            message=f"it is tried again at {due:%Y-%m-%dT%H:%M:%SZ}; what ended the attempt before: {job.last_error}",
+        )
+    there = slots(session, job.queue)
+    if there == 0:
+        return WhyWaiting(
+            reason="no_worker", position=position, message=f"no worker serves the queue {job.queue}: start one"
+        )
+    running = select(func.count()).select_from(Job).where(Job.status == Status.RUNNING, Job.queue == job.queue)
+    busy = session.scalar(running) or 0
+    if busy + position <= there:
+        return WhyWaiting(reason="starting", position=position, message="a worker is about to take it")
+    message = f"{busy} jobs of the queue {job.queue} run on {there} slots, and {position - 1} wait before this one"
+    return WhyWaiting(reason="busy", position=position, message=message)
+
+
+def _paused_until(session: Session, job: Job) -> datetime | None:
+    wanted = select(Job.next_attempt_at).where(Job.id == job.id, Job.next_attempt_at > now_plus())
+    return session.scalar(wanted)
+
+
+def _ahead(session: Session, job: Job) -> int:
+    """Jobs of the same queue that are more urgent, or as urgent and older."""
+    older = and_(Job.priority == job.priority, Job.queued_at < job.queued_at)
+    ahead = select(Job.id).where(
+        Job.status == Status.QUEUED, Job.queue == job.queue, or_(Job.priority > job.priority, older)
+    )
+    return session.scalar(select(func.count()).select_from(ahead.limit(MOST_COUNTED - 1).subquery())) or 0

@@ -1,0 +1,161 @@
+"""What came of a play lies on the worker's disk before it is written to the database, and is written from there when
+the process that ran the play cannot do it any more.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy.orm import Session
+
+from ansible_api.db import Database
+from ansible_api.errors import LeaseLost
+from ansible_api.events.summary import Counts
+from ansible_api.execution.verdict import Outcome
+from ansible_api.jobs import attempts, store
+from ansible_api.jobs.state import Status
+from ansible_api.jobs.store import Fence
+from ansible_api.logs import get_logger
+
+FOLDER = "results"
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an attempt ended, with the columns and the recap of its job that were not written yet."""
+
+    fence: Fence
+    outcome: Outcome
+    values: Mapping[str, Any] = field(default_factory=dict)
+    hosts: Mapping[str, Counts] = field(default_factory=dict)
+    ended_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        document = json.loads(text)
+        outcome = document["outcome"] | {"status": Status(document["outcome"]["status"])}
+        return cls(**document | {"fence": Fence(**document["fence"]), "outcome": Outcome(**outcome)})
+
+    def write(self, session: Session) -> bool:
+        """End the job, fenced; False or LeaseLost: it was no longer this attempt's."""
+        if self.hosts:
+            store.save_hosts(session, self.fence, self.hosts)
+        return self.write_end(session)
+
+    def write_end(self, session: Session) -> bool:
+        """The end alone, for when what the play did on the way cannot be written."""
+        end = {
+            "return_code": self.outcome.return_code,
+            "error_code": self.outcome.error_code,
+            "error_message": self.outcome.message,
+        }
+        return store.finish(session, self.fence, self.outcome.status, **{**self.values, **end})
+
+    def write_late(self, session: Session) -> bool:
+        """Keep it beside the job, which was given up meanwhile; False: it was not."""
+        outcome = self.outcome
+        error = {"code": outcome.error_code, "message": outcome.message or ""} if outcome.error_code else None
+        late = {
+            "status": outcome.status,
+            "return_code": outcome.return_code,
+            "error": error,
+            "ended_at": self.ended_at,
+        }
+        return attempts.note_late(session, self.fence.job_id, self.fence.attempt, self.fence.owner, late)
+
+
+class Kept:
+    """A result on disk, held by this process until it is in the database."""
+
+    def __init__(self, folder: Path, result: Result) -> None:
+        """OSError: the disk does not take it."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = folder / f"{result.fence.job_id}.{result.fence.attempt}.json"
+        unfinished = self._path.with_suffix(".unfinished")
+        self._file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            with os.fdopen(os.dup(self._file), "w", encoding="utf-8") as file:
+                file.write(result.to_json())
+            os.fsync(self._file)
+            unfinished.replace(self._path)
+            _sync(folder)
+        except BaseException:
+            os.close(self._file)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+
+    def drop(self) -> None:
+        """It is in the database."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._file)
+
+    def leave(self) -> None:
+        """Let upkeep write it."""
+        os.close(self._file)
+
+
+def replay(folder: Path, db: Database, ended: Callable[[Result], None]) -> None:
+    """Write the results whose processes are gone; `ended` hears of each that has ended its job. Unavailable: later."""
+    for path in sorted(folder.glob("*.json")):
+        with _unheld(path) as text:
+            if text is None:
+                continue
+            try:
+                result = Result.from_json(text)
+            except (ValueError, KeyError, TypeError):
+                log.exception("a result cannot be read", path=path.name)
+                path.replace(path.with_suffix(".unreadable"))
+                continue
+            if record(db, result):
+                log.warning("a result was written late", job_id=result.fence.job_id, status=result.outcome.status)
+                ended(result)
+            path.unlink(missing_ok=True)
+
+
+def record(db: Database, result: Result) -> bool:
+    """Write a result; True when it has ended its job, which another attempt or upkeep may have done before."""
+    try:
+        if db.write(lambda session: result.write(session)):
+            return True
+    except LeaseLost:
+        pass
+    if db.write(lambda session: result.write_late(session)):
+        log.warning("a result came late", job_id=result.fence.job_id, status=result.outcome.status)
+    return False
+
+
+@contextmanager
+def _unheld(path: Path) -> Iterator[str | None]:
+    """The text of a result that no process holds, held meanwhile; None: it is somebody's, or has gone."""
+    try:
+        file = path.open(encoding="utf-8")
+    except FileNotFoundError:
+        yield None
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield file.read() if path.exists() else None
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,77 @@
+"""A job that waits says what holds it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import update
+
+from ansible_api.db import Database, now_plus
+from ansible_api.jobs import service, store, workers
+from ansible_api.jobs.model import WorkerNode
+from ansible_api.jobs.workers import WhyWaiting
+from tests.integration.rows import new_job, put, running
+
+
+def why(db: Database, job_id: str) -> WhyWaiting:
+    waiting = db.read(service.view, "red", job_id).why_waiting
+    assert waiting is not None
+    return waiting
+
+
+def serve(db: Database, *queues: str, slots: int = 2, node: str = "node:1") -> None:
+    db.write(workers.register, node, queues, slots)
+
+
+def test_nobody_serves_its_queue(db: Database) -> None:
+    serve(db, "git-heavy", "delivery")
+    waiting = why(db, new_job(db))
+    assert (waiting.reason, waiting.position) == ("no_worker", 1)
+    assert "default" in waiting.message
+
+
+def test_a_free_slot_will_take_it(db: Database) -> None:
+    serve(db, "default")
+    assert why(db, new_job(db)).reason == "starting"
+
+
+def test_others_are_before_it_and_the_slots_are_taken(db: Database) -> None:
+    serve(db, "default", slots=1)
+    running(db)
+    urgent, first, other = new_job(db), new_job(db), new_job(db, queue="git-heavy")
+    put(db, urgent, priority=9)
+    last = new_job(db)
+    assert [why(db, job_id).position for job_id in (urgent, first, last, other)] == [1, 2, 3, 1]
+    assert why(db, last).message == "1 jobs of the queue default run on 1 slots, and 2 wait before this one"
+
+
+def test_it_is_tried_again_later(db: Database) -> None:
+    serve(db, "default")
+    fence = running(db)
+    db.write(store.hand_back, fence, store.Return("git_unreachable", "no route to host", 30))
+    waiting = why(db, fence.job_id)
+    assert waiting.reason == "retry_pause"
+    assert waiting.message.endswith("git_unreachable: no route to host")
+    due = datetime.strptime(waiting.message.split()[5].rstrip(";"), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert abs(due - datetime.now(UTC) - timedelta(seconds=30)) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("gone", ["silent", "stopped"])
+def test_a_worker_that_has_gone_serves_nothing(db: Database, gone: str) -> None:
+    serve(db, "default")
+    if gone == "silent":
+        silence = update(WorkerNode).values(seen_at=now_plus(-workers.SILENT_AFTER - 1))
+        db.write(lambda session: session.execute(silence) and None)
+    else:
+        db.write(workers.forget, "node:1")
+    assert why(db, new_job(db)).reason == "no_worker"
+
+
+def test_a_worker_speaks_up_again_and_again_and_counts_once(db: Database) -> None:
+    for _ in range(3):
+        serve(db, "default", slots=2)
+    serve(db, "default", "git-heavy", slots=3, node="node:2")
+    assert (db.read(workers.slots, "default"), db.read(workers.slots, "git-heavy")) == (5, 3)
+
+
+def test_a_job_that_does_not_wait_has_nothing_to_say(db: Database) -> None:
+    assert db.read(service.view, "red", running(db).job_id).why_waiting is None
