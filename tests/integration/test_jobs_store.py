@@ -54,7 +54,7 @@ def test_each_of_many_jobs_is_claimed_once_by_workers_that_race_for_them(db: Dat
         {"status": Status.RUNNING},
         *({"status": status} for status in sorted(TERMINAL)),
     ],
-    ids=lambda columns: "-".join(map(str, columns.items())),
+    ids=lambda columns: "-".join(f"{name}" if name != "status" else value for name, value in columns.items()),
 )
 def test_a_job_that_does_not_wait_or_is_not_due_is_not_claimed(db: Database, columns: dict[str, Any]) -> None:
     job_id = new_job(db, **columns)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from ansible_api.jobs.state import Phase, Status, StopReason
 from ansible_api.jobs.store import Fence, Return
 from ansible_api.logs import get_logger
 from ansible_api.objects import with_store
-from ansible_api.routing import TaskName
+from ansible_api.routing import Queue, TaskName
 from ansible_api.tasks import results
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.results import Kept, Result
@@ -108,8 +108,15 @@ class Attempt:
                 log.info("attempt handed back", reason=end.message, pause=end.pause, status=status)
                 if status is Status.CANCELED:
                     self._announce(status)
+                elif status is Status.QUEUED and not end.pause:
+                    self._enqueue_again()
             case None:
                 pass
+
+    def _enqueue_again(self) -> None:
+        job = self._job
+        with suppress(Unavailable):  # upkeep publishes what waits
+            self._worker.queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         result = self._result(outcome)
