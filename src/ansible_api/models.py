@@ -2,7 +2,7 @@
 
 from ansible_api.credentials.model import Credential, JobSecret
 from ansible_api.db import Base
-from ansible_api.deliveries.model import Delivery, DeliveryAttempt, WebhookSecret
+from ansible_api.deliveries.model import Delivery, DeliveryAttempt, SlowReceiver, WebhookSecret
 from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
 from ansible_api.keys.model import ApiKey
 
@@ -18,6 +18,7 @@ __all__ = [
     "JobLabel",
     "JobObject",
     "JobSecret",
+    "SlowReceiver",
     "WebhookSecret",
 ]
 

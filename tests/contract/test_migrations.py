@@ -78,8 +78,7 @@ def test_an_upgrade_goes_on_where_another_one_stopped(database_url: str, connect
 def test_the_history_is_one_line() -> None:
     assert len(SCRIPTS.get_heads()) == len(SCRIPTS.get_bases()) == 1
     history = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
-    assert history == [f"{number:04d}" for number in range(1, len(REVISIONS) + 1)]
-    assert [path.name[:4] for path in REVISIONS] == history
+    assert history == sorted(history) == [path.name[:4] for path in REVISIONS]
 
 
 @pytest.mark.parametrize("path", REVISIONS, ids=lambda path: path.stem)

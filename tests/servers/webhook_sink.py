@@ -1,5 +1,8 @@
 """An HTTP server on loopback that records what it is sent and answers as told."""
 
+import select
+import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -14,12 +17,16 @@ from tests.waiting import wait_for
 
 @dataclass(frozen=True)
 class Answer:
-    """What the sink says; `delay` is the time before it says so."""
+    """What the sink says, in which manner; times are seconds."""
 
     status: int = 204
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    delay: float = 0
+    delay: float = 0  # before it says anything
+    drip: float = 0  # after each byte of the body
+    size: int = 0  # a body of so many bytes, sent as long as somebody reads
+    raw: bytes = b""  # sent as it stands, instead of all else
+    reset: bool = False  # the connection, instead of an answer
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,10 @@ class Received:
     body: bytes
     at: float
 
+    @property
+    def webhook_id(self) -> str:
+        return str(self.headers["webhook-id"])
+
 
 class WebhookSink:
     """What came in, and what to answer: each of `answers` once, then `default` for ever."""
@@ -42,6 +53,9 @@ class WebhookSink:
         self.default = Answer()
         self.closing = threading.Event()
         self.port = 0
+        self.sent = 0  # bytes of bodies with a size
+        self.under_way: list[str] = []
+        self.most_under_way = 0
 
     @property
     def url(self) -> str:
@@ -92,20 +106,46 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = self.target.take(Received(self.command, self.path, self.headers, body, time.time()))
-        self.target.closing.wait(answer.delay)
+        sink = self.target
+        answer = sink.take(Received(self.command, self.path, self.headers, body, time.time()))
+        sink.under_way.append(self.path)
+        sink.most_under_way = max(sink.most_under_way, len(sink.under_way))
         try:
+            self._wait(answer.delay)
             self._send(answer)
         except OSError:
             self.close_connection = True  # the sender gave up first, which is what a delay is for
+        finally:
+            sink.under_way.pop()
+
+    def _wait(self, seconds: float) -> None:
+        """Until then, or until the sender has gone."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.target.closing.is_set():
+            readable, _, _ = select.select([self.connection], [], [], min(left, 0.05))
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                raise ConnectionResetError
 
     def _send(self, answer: Answer) -> None:
+        if answer.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            raise ConnectionResetError
+        if answer.raw:
+            self.wfile.write(answer.raw)
+            raise ConnectionResetError
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Content-Length", str(answer.size or len(answer.body)))
         self.end_headers()
-        self.wfile.write(answer.body)
+        while self.target.sent < answer.size:
+            self.target.sent += self.wfile.write(bytes(min(65536, answer.size - self.target.sent)))
+        for byte in answer.body if answer.drip else b"":
+            self.wfile.write(bytes([byte]))
+            self._wait(answer.drip)
+        if not answer.drip:
+            self.wfile.write(answer.body)
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names of the base class
 

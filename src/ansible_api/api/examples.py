@@ -298,3 +298,25 @@ JOB_RUNNING: Mapping[str, Any] = {
     },
     "timings": {"queued": 0.1, "source": 0.2},
 }
+
+DELIVERY: Mapping[str, Any] = {
+    "id": "msg-06b5k1x9m3wq2tc8r4hz7ne",
+    "job_id": "job-06b5k1v2e8ay5nd0p6gs1tj",
+    "url": "https://ci.example.com/webhook",
+    "state": "pending",
+    "sending": False,
+    "due_at": "2026-01-15T10:37:41.204000Z",
+    "created_at": "2026-01-15T10:30:00Z",
+    "ended_at": None,
+    "attempts": [
+        {
+            "number": 1,
+            "started_at": "2026-01-15T10:32:35.530000Z",
+            "duration_ms": 41,
+            "status": 503,
+            "error": None,
+            "answer": "back in five minutes",
+        }
+    ],
+}
+DELIVERY_AGAIN: Mapping[str, Any] = {**DELIVERY, "due_at": "2026-01-15T10:33:00Z"}

@@ -12,7 +12,7 @@ from ansible_api import __version__, errors
 from ansible_api.api import PREFIX
 from ansible_api.api.credential_tests import CredentialTest
 from ansible_api.api.errors import MEDIA_TYPE, Problem
-from ansible_api.api.examples import JOB_QUEUED
+from ansible_api.api.examples import DELIVERY, DELIVERY_AGAIN, JOB_QUEUED
 from ansible_api.credentials.schemas import CredentialReplacement, NewCredential
 from ansible_api.jobs.relaunch import Relaunch
 from ansible_api.jobs.spec import JobSpec
@@ -20,6 +20,11 @@ from ansible_api.keys.schemas import NewApiKey
 
 REF = "#/components/schemas/{model}"
 BODIES = (JobSpec, Relaunch, NewCredential, CredentialReplacement, CredentialTest, NewApiKey)
+WHOLE_EXAMPLES: Mapping[tuple[str, str, str], Mapping[str, Any]] = {
+    ("/jobs", "post", "202"): JOB_QUEUED,
+    ("/deliveries/{delivery_id}", "get", "200"): DELIVERY,
+    ("/deliveries/{delivery_id}/redeliver", "post", "202"): DELIVERY_AGAIN,
+}
 PROBLEMS: Mapping[int, tuple[type[errors.AnsibleApiError], ...]] = {
     400: (errors.MalformedBody,),
     401: (errors.Unauthenticated,),
@@ -84,8 +89,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document["components"]["schemas"] |= definitions["$defs"]
     _drop_foreign_refusals(document)
     # FastAPI leaves every null out, also those that make an example whole.
-    accepted = document["paths"][f"{PREFIX}/jobs"]["post"]["responses"]["202"]
-    accepted["content"]["application/json"]["example"] = dict(JOB_QUEUED)
+    for (path, method, status), example in WHOLE_EXAMPLES.items():
+        response = document["paths"][f"{PREFIX}{path}"][method]["responses"][status]
+        response["content"]["application/json"]["example"] = dict(example)
     return document
 
 

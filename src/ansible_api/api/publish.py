@@ -38,7 +38,11 @@ class Publisher:
         """A job ended that no worker had."""
         await self._send(job.id, lambda: self._queue.close(job.id, attempt=job.attempt))
 
-    async def _send(self, job_id: str, message: Callable[[], None]) -> None:
+    async def deliver(self, delivery_id: str) -> None:
+        """A webhook is due."""
+        await self._send(delivery_id, lambda: self._queue.deliver(delivery_id))
+
+    async def _send(self, subject: str, message: Callable[[], None]) -> None:
         if time.monotonic() < self._resume_at:
             return
         if self._resume_at:
@@ -53,4 +57,4 @@ class Publisher:
                 self._resume_at = 0.0
                 return
         self._resume_at = time.monotonic() + PAUSE
-        log.warning("not published; upkeep will do it", job_id=job_id, reason=reason)
+        log.warning("not published; upkeep will do it", subject=subject, reason=reason)

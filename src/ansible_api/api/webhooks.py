@@ -9,7 +9,7 @@ from ansible_api.api.answers import answer
 from ansible_api.api.deps import Admin, Service
 from ansible_api.api.openapi import problems
 from ansible_api.credentials.cipher import Cipher
-from ansible_api.deliveries import store
+from ansible_api.deliveries import secrets
 from ansible_api.deliveries.schemas import NewSecret, SecretList, SecretView
 
 router = APIRouter(prefix=f"{PREFIX}/webhook-secrets", tags=["webhooks"])
@@ -23,12 +23,12 @@ async def make_secret(caller: Admin, service: Service) -> Response:
 
 
 def _made(session: Session, cipher: Cipher, team: str) -> NewSecret:
-    row, secret = store.create_secret(session, cipher, team)
+    row, secret = secrets.create_secret(session, cipher, team)
     return NewSecret(id=row.id, created_at=row.created_at, secret=secret.get_secret_value())
 
 
 @router.get("", response_model=SecretList, responses=problems(401, 403, 503))
 async def list_secrets(caller: Admin, service: Service) -> Response:
     """The secrets that sign now, without their values."""
-    rows = await service.db.read(store.list_secrets, caller.team)
+    rows = await service.db.read(secrets.list_secrets, caller.team)
     return answer(SecretList(items=[SecretView.model_validate(row) for row in rows]))

@@ -20,9 +20,9 @@ def create(team: Annotated[str, typer.Option(help="The team whose webhooks it si
     """Make a secret and print it: it is not shown again. The two newest sign."""
     from ansible_api.credentials.cipher import Cipher
     from ansible_api.db import Database
-    from ansible_api.deliveries import store
+    from ansible_api.deliveries import secrets
 
     settings = load_settings()
     with closing(Database(settings.database_url.get_secret_value())) as db:
-        _, secret = db.write(store.create_secret, Cipher.from_setting(settings.master_key), team)
+        _, secret = db.write(secrets.create_secret, Cipher.from_setting(settings.master_key), team)
     typer.echo(secret.get_secret_value())

@@ -15,23 +15,25 @@ class Answer(BaseModel):
 
 
 class AttemptView(Answer):
-    """One attempt: what was answered, or why nothing was."""
+    """One attempt: what was answered, or why nothing was; neither while it is under way."""
 
     number: int
     started_at: datetime
     duration_ms: int | None
-    status: int | None
-    error: str | None
-    answer: str | None = Field(description="the first 1 kB")
+    status: int | None = Field(description="of the receiver's answer")
+    error: str | None = Field(description="why there was no answer")
+    answer: str | None = Field(description="the first 1 kB; what cannot be shown is replaced")
 
 
 class DeliveryView(Answer):
     """One webhook."""
 
     id: str = Field(description="its webhook-id, the same in every attempt")
+    job_id: str
     url: str
     state: str = Field(description="waiting, pending, delivered or failed")
-    due_at: datetime | None = Field(description="when the next attempt is due")
+    sending: bool = Field(description="an attempt is under way")
+    due_at: datetime | None = Field(description="when the next attempt is due; past: now, or when its receiver is free")
     created_at: datetime
     ended_at: datetime | None
     attempts: list[AttemptView]
@@ -61,15 +63,17 @@ class NewSecret(SecretView):
 
 
 def delivery_list(rows: Sequence[tuple[Delivery, Sequence[DeliveryAttempt]]]) -> DeliveryList:
-    return DeliveryList(items=[_view(row, attempts) for row, attempts in rows])
+    return DeliveryList(items=[delivery_view(row, attempts) for row, attempts in rows])
 
 
-def _view(row: Delivery, attempts: Sequence[DeliveryAttempt]) -> DeliveryView:
+def delivery_view(row: Delivery, attempts: Sequence[DeliveryAttempt]) -> DeliveryView:
     return DeliveryView(
         id=row.id,
+        job_id=row.job_id,
         url=row.url,
         state=row.state,
-        due_at=row.due_at,
+        sending=row.held_until is not None,
+        due_at=row.due_at if row.held_until is None else None,
         created_at=row.created_at,
         ended_at=row.ended_at,
         attempts=[AttemptView.model_validate(attempt) for attempt in attempts],

@@ -14,6 +14,8 @@ from ansible_api.errors import AnsibleApiError
 
 GONE = 410
 LONGEST_RETRY_AFTER = 24 * 3600.0
+SLOW_AFTER = 1.0  # a receiver that takes longer gets one webhook at a time
+EXCERPT = 1024  # characters of an answer that are kept
 
 
 def attempt(
@@ -40,10 +42,23 @@ def decide(answer: Answer | AnsibleApiError, number: int, schedule: Sequence[flo
 def _retry_after(answer: Answer | AnsibleApiError) -> float:
     """Seconds that the receiver asks for (RFC 9110, 10.2.3), capped."""
     text = answer.headers.get("retry-after", "") if isinstance(answer, Answer) else ""
-    if text.isdigit():
+    if text.isascii() and text.isdecimal():  # '²' is a digit, too, and no number
         return min(float(text), LONGEST_RETRY_AFTER)
     try:
         wait = parsedate_to_datetime(text) - datetime.now(UTC)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(wait / timedelta(seconds=1), 0.0), LONGEST_RETRY_AFTER)
+
+
+def columns(answer: Answer | AnsibleApiError) -> dict[str, object]:
+    """What an attempt's row keeps: texts of strangers, so nothing in them may harm whoever reads them."""
+    if isinstance(answer, AnsibleApiError):
+        return {"error": clean(answer.detail)[:255]}
+    return {"status": answer.status, "answer": clean(answer.body.decode("utf-8", "replace"))[:EXCERPT]}
+
+
+def clean(text: str) -> str:
+    """Without control characters, lone surrogates and the like, which databases and terminals take badly."""
+    text = text.replace("\r\n", "\n")
+    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)

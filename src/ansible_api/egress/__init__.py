@@ -2,7 +2,7 @@
 
 from ansible_api.egress.connect import Deadline, Resolver, checked_addresses
 from ansible_api.egress.errors import AnswerTooLarge, EgressDenied, EgressFailed
-from ansible_api.egress.policy import Policy, check_url
+from ansible_api.egress.policy import Policy, check_url, receiver_of
 from ansible_api.egress.proxy import DENIED, guarded_proxy
 from ansible_api.egress.request import Answer, exchange, get, post
 
@@ -21,4 +21,5 @@ __all__ = [
     "get",
     "guarded_proxy",
     "post",
+    "receiver_of",
 ]

@@ -80,6 +80,13 @@ def check_url(url: str, policy: Policy) -> httpx.URL:
     return parsed
 
 
+def receiver_of(url: str) -> str:
+    """Who answers a URL: scheme, host and port."""
+    parsed = httpx.URL(url)
+    port = parsed.port or {"http": 80, "https": 443}.get(parsed.scheme, 0)
+    return f"{parsed.scheme}://{parsed.raw_host.decode('ascii')}:{port}"
+
+
 def check_host(host: str, policy: Policy) -> None:
     """EgressDenied for a literal address that may not be reached, and for all but plain host names."""
     try:

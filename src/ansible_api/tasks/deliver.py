@@ -1,61 +1,123 @@
-"""The task that attempts one webhook; the row says whether it is due and what follows."""
+"""The task that attempts one webhook; the row says whether it is due and what follows.
 
+An attempt that takes long moves out of the way: its thread goes on, the task returns, and the slot is free for others.
+"""
+
+import threading
 import time
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
 
-from celery import shared_task
+from celery import shared_task, signals
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
 from ansible_api import telemetry
-from ansible_api.credentials.cipher import Cipher
-from ansible_api.deliveries import store
-from ansible_api.deliveries.model import Delivery
-from ansible_api.deliveries.send import attempt, decide
-from ansible_api.egress import Answer, Policy
-from ansible_api.errors import AnsibleApiError
-from ansible_api.jobs import store as jobs
-from ansible_api.jobs.schemas import job_view
+from ansible_api.deliveries import receivers, secrets, store
+from ansible_api.deliveries.send import SLOW_AFTER, attempt, columns, decide
+from ansible_api.deliveries.store import Begun, Decision
+from ansible_api.egress import Policy
+from ansible_api.errors import Unavailable
+from ansible_api.jobs import service as jobs
 from ansible_api.logs import get_logger
 from ansible_api.routing import TaskName
-from ansible_api.settings import Settings
-from ansible_api.tasks.worker import current
+from ansible_api.tasks.worker import Worker, current, shutdown
 
+CROWD = 32  # attempts that go on in the background of one process, beyond which slow receivers wait
+LAST_MOMENTS = 2.0  # a process that is replaced waits so long for them
+PAUSES = (0.5, 2.0, 5.0)  # while the database is away, before the outcome of an attempt is given up
 log = get_logger(__name__)
+_under_way: "set[threading.Thread]" = set()
 
 
 @shared_task(name=TaskName.DELIVER, acks_late=True)
 def deliver(delivery_id: str) -> None:
     """Attempt a webhook if it is due; a repeated message does nothing."""
     worker = current()
-    settings = worker.settings
-    # The right to this attempt outlasts it: a sender that dies leaves the row due again later.
-    begun = worker.db.write(_begin, worker.cipher, delivery_id, settings)
-    if begun is None:
+    crowded = len(_under_way) >= CROWD
+    task = worker.db.write(_begin, worker, delivery_id, crowded)
+    if task is None:
         return
-    delivery, body, secrets = begun
-    policy = Policy(allow_private=settings.private_egress, allow_loopback=settings.loopback_egress)
-    start = time.monotonic()
-    answer = attempt(delivery.url, delivery.id, body, secrets, policy=policy, timeout=settings.webhook_timeout)
-    decision = decide(answer, delivery.attempts, settings.webhook_schedule, settings.webhook_jitter)
-    telemetry.WEBHOOK_ATTEMPTS.labels(decision.state).inc()
-    log.info("webhook attempted", delivery_id=delivery_id, job_id=delivery.job_id, state=decision.state)
-    columns = {"duration_ms": round((time.monotonic() - start) * 1000), **_columns(answer)}
-    worker.db.write(store.end_attempt, delivery_id, delivery.attempts, decision, **columns)
+    thread = threading.Thread(target=copy_context().run, args=(_attempt, worker, task), name=delivery_id, daemon=True)
+    _under_way.add(thread)
+    thread.start()
+    if task.begun.slow:
+        return
+    thread.join(SLOW_AFTER)
+    if thread.is_alive():
+        worker.db.write(receivers.mark_slow, task.begun.delivery, _hold(worker))
 
 
-def _begin(
-    session: Session, cipher: Cipher, delivery_id: str, settings: Settings
-) -> tuple[Delivery, str, list[SecretStr]] | None:
-    delivery = store.begin_attempt(session, delivery_id, hold=settings.webhook_timeout * 2)
-    if delivery is None:
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One attempt: what to send, and with which signatures."""
+
+    begun: Begun
+    body: str
+    secrets: list[SecretStr]
+
+
+def _begin(session: Session, worker: Worker, delivery_id: str, crowded: bool) -> _Task | None:
+    # The right to this attempt outlasts it: a sender that dies leaves the row due again later.
+    begun = store.begin_attempt(session, delivery_id, _hold(worker), crowded=crowded)
+    if begun is None:
         return None
-    job = jobs.get_of_team(session, delivery.team, delivery.job_id)
-    totals = jobs.host_totals(session, [job.id]).get(job.id, (0, 0, 0))
-    body = job_view(job, totals, base_url=settings.public_url or "").model_dump_json()
-    return delivery, body, store.open_secrets(session, cipher, delivery.team)
+    row = begun.delivery
+    job = jobs.view(session, row.team, row.job_id, base_url=worker.settings.public_url or "")
+    return _Task(begun, job.model_dump_json(), secrets.open_secrets(session, worker.cipher, row.team))
 
 
-def _columns(answer: Answer | AnsibleApiError) -> dict[str, object]:
-    if isinstance(answer, AnsibleApiError):
-        return {"error": answer.detail[:255]}
-    return {"status": answer.status, "answer": answer.body.decode("utf-8", "replace")[:1024]}
+def _hold(worker: Worker) -> float:
+    return worker.settings.webhook_timeout * 2
+
+
+def _attempt(worker: Worker, task: _Task) -> None:
+    try:
+        _send_and_note(worker, task)
+    except Unavailable as error:
+        log.warning("the outcome of a webhook's attempt is lost; it is sent again", error=error.detail)
+    except Exception:
+        log.exception("a webhook's attempt failed")
+    finally:
+        _under_way.discard(threading.current_thread())
+
+
+def _send_and_note(worker: Worker, task: _Task) -> None:
+    settings, row = worker.settings, task.begun.delivery
+    policy = Policy.of(settings)
+    start = time.monotonic()
+    answer = attempt(row.url, row.id, task.body, task.secrets, policy=policy, timeout=settings.webhook_timeout)
+    duration = time.monotonic() - start
+    # The schedule starts anew with every redelivery.
+    number = task.begun.number - row.attempts_before
+    decision = decide(answer, number, settings.webhook_schedule, settings.webhook_jitter)
+    telemetry.WEBHOOK_ATTEMPTS.labels(decision.state).inc()
+    log.info("webhook attempted", delivery_id=row.id, job_id=row.job_id, state=decision.state)
+    noted = {"duration_ms": round(duration * 1000), **columns(answer)}
+    for following in _written(worker, task.begun, decision, noted, quick=duration < SLOW_AFTER):
+        with suppress(Unavailable):  # upkeep sends what is due
+            worker.queue.deliver(following)
+
+
+def _written(worker: Worker, begun: Begun, decision: Decision, noted: dict[str, object], *, quick: bool) -> list[str]:
+    """Write how the attempt went, also when the database is away for a moment: what was received is not sent again."""
+
+    def write(session: Session) -> list[str]:
+        store.end_attempt(session, begun.delivery.id, begun.number, decision, **noted)
+        return list(store.leave_receiver(session, begun, quick=quick))
+
+    for pause in PAUSES:
+        try:
+            return worker.db.write(write)
+        except Unavailable:
+            time.sleep(pause)
+    return worker.db.write(write)
+
+
+@signals.worker_process_shutdown.connect(weak=False)
+def wait_for_attempts(**_: object) -> None:
+    """Before this process ends: give attempts under way the time to note how they went."""
+    end = shutdown.deadline if shutdown.begun else time.time() + LAST_MOMENTS
+    for thread in list(_under_way):
+        thread.join(max(0.0, end - time.time()))

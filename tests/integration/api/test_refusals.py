@@ -249,6 +249,8 @@ CALLS = [
     ("POST", "/keys", Role.ADMIN),
     ("GET", "/keys", Role.ADMIN),
     ("DELETE", "/keys/x", Role.ADMIN),
+    ("GET", "/deliveries/x", Role.VIEWER),
+    ("POST", "/deliveries/x/redeliver", Role.SUBMITTER),
     ("POST", "/webhook-secrets", Role.ADMIN),
     ("GET", "/webhook-secrets", Role.ADMIN),
 ]

@@ -34,6 +34,7 @@ def test_every_call_of_the_api_is_there(document: dict[str, Any]) -> None:
         f"post {v1}/jobs/{{job_id}}/relaunch",
         f"post {v1}/jobs/{{job_id}}/cancel", f"get {v1}/jobs/{{job_id}}/stream", f"get {v1}/jobs/{{job_id}}/logs",
         f"get {v1}/jobs/{{job_id}}/events", f"get {v1}/jobs/{{job_id}}/hosts", f"get {v1}/jobs/{{job_id}}/deliveries",
+        f"get {v1}/deliveries/{{delivery_id}}", f"post {v1}/deliveries/{{delivery_id}}/redeliver",
         f"post {v1}/credentials", f"get {v1}/credentials", f"delete {v1}/credentials/{{name}}",
         f"get {v1}/credentials/kinds", f"put {v1}/credentials/{{name}}", f"post {v1}/credentials/{{name}}/test",
         f"post {v1}/keys", f"get {v1}/keys", f"delete {v1}/keys/{{key_id}}",

@@ -1,0 +1,46 @@
+"""SQL of slow receivers: each has one lane, and whoever has it may send one webhook."""
+
+from contextlib import suppress
+
+from sqlalchemy import ColumnElement, delete, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ansible_api.db import now_plus
+from ansible_api.deliveries.model import Delivery, SlowReceiver
+from ansible_api.deliveries.rows import rows_changed
+
+
+def mark_slow(session: Session, row: Delivery, hold: float) -> None:
+    """An attempt takes long: until its receiver answers quickly again, it gets one webhook at a time."""
+    if row.receiver is None:
+        return
+    known = session.get(SlowReceiver, (row.team, row.receiver))
+    if known is not None:
+        take_lane(session, known, row.id, hold)
+        return
+    lane = SlowReceiver(team=row.team, receiver=row.receiver, busy_until=now_plus(hold), busy_with=row.id)
+    with suppress(IntegrityError), session.begin_nested():  # another attempt has said so at the same moment
+        session.add(lane)
+
+
+def take_lane(session: Session, slow: SlowReceiver, delivery_id: str, hold: float) -> bool:
+    """Take the lane for `hold` seconds; False: another webhook has it, or the receiver is slow no more."""
+    free = update(SlowReceiver).where(*_this(slow.team, slow.receiver), SlowReceiver.busy_until <= now_plus())
+    return rows_changed(session, free, {"busy_until": now_plus(hold), "busy_with": delivery_id}) == 1
+
+
+def leave_lane(session: Session, team: str, receiver: str, delivery_id: str) -> bool:
+    """Let the next one have the lane; False: it was another webhook's."""
+    ours = update(SlowReceiver).where(*_this(team, receiver), SlowReceiver.busy_with == delivery_id)
+    return rows_changed(session, ours, {"busy_until": now_plus()}) == 1
+
+
+def forget(session: Session, team: str, receiver: str, delivery_id: str) -> bool:
+    """The webhook in the lane was answered quickly: its receiver is slow no more. False: it had no lane."""
+    ours = delete(SlowReceiver).where(*_this(team, receiver), SlowReceiver.busy_with == delivery_id)
+    return rows_changed(session, ours) == 1
+
+
+def _this(team: str, receiver: str) -> tuple[ColumnElement[bool], ...]:
+    return SlowReceiver.team == team, SlowReceiver.receiver == receiver
