@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import dependencies, git, inventory, latency, memory, overhead, source, submissions
+from bench import dependencies, git, inventory, latency, memory, overhead, source, submissions, webhooks
 from bench.figures import Figure, machine, table, write
 
 MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "overhead": overhead.measure,
     "submissions": submissions.measure,
     "latency": latency.measure,
+    "webhooks": webhooks.measure,
     "source": source.measure,
     "git": git.measure,
     "dependencies": dependencies.measure,

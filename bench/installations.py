@@ -51,7 +51,8 @@ class Servers:
 
     @property
     def installation(self) -> Installation:
-        return Installation("MariaDB, Redis", self.service.url, self.service.key, self.service.mark)
+        name = "MariaDB, Redis, S3" if "S3_BUCKET" in self.service.env else "MariaDB, Redis"
+        return Installation(name, self.service.url, self.service.key, self.service.mark)
 
     def start_workers(self) -> None:
         """As `up` does: one for jobs, one for what follows them."""
@@ -74,8 +75,8 @@ def embedded(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Ins
 
 
 @contextmanager
-def on_servers(folder: Path) -> Iterator[Servers]:
-    """MariaDB, Redis, a schema and a key; no part of the service runs yet."""
+def on_servers(folder: Path, **more: str) -> Iterator[Servers]:
+    """MariaDB, Redis, a schema and a key; no part of the service runs yet. `more` are further settings."""
     for name in ("mariadb", "redis", "service"):
         (folder / name).mkdir(parents=True)
     with mariadb(folder / "mariadb") as database, redis(folder / "redis") as broker:
@@ -86,8 +87,9 @@ def on_servers(folder: Path) -> Iterator[Servers]:
             "REDIS_URL": broker.url,
             "MASTER_KEY": "1:" + b64encode(os.urandom(32)).decode(),
             "STATE_DIR": str(folder / "state"),
-            "OBJECTS_DIR": str(folder / "objects"),
             "ALLOW_LOCAL_REPOS": "true",
+            **({} if "S3_BUCKET" in more else {"OBJECTS_DIR": str(folder / "objects")}),
+            **more,
         }
         service = Service(folder / "service", settings)
         service.key = service.run("keys", "create", "--name", "bench", "--role", "admin")

