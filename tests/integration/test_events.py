@@ -13,7 +13,7 @@ from ansible_api import redis
 from ansible_api.errors import Unavailable
 from ansible_api.events import keys
 from ansible_api.events.publish import Publisher, expire, mark_end
-from ansible_api.events.subscribe import EventReader
+from ansible_api.events.subscribe import Batch, EventReader
 from ansible_api.events.types import Event
 from ansible_api.objects.directory import DirectoryStore
 from tests.servers.redis import RedisServer
@@ -99,8 +99,8 @@ async def test_a_follower_sees_every_event_once_while_much_moves_to_segments(
     async def follow() -> None:
         async for read in reader.follow():
             if read is not None:
-                seen.append(read.seq)
-                if read.seq == total:
+                seen.extend(up_to(read.last, first=read.first))
+                if read.last == total:
                     return
 
     def play() -> None:
@@ -230,7 +230,7 @@ async def test_the_end_wakes_a_follower_and_is_no_event(
     with publish() as publisher:
         publisher.append(event(1))
     follower = reader.follow()
-    assert await anext(follower) == event(1)
+    assert await anext(follower) == Batch(1, [event(1).to_line()])
     assert await anext(follower) is None
     waiting = asyncio.ensure_future(anext(follower))
     await asyncio.to_thread(mark_end, raw, JOB, ATTEMPT, 1)

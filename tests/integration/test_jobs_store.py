@@ -16,7 +16,7 @@ from ansible_api.jobs import service, store
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.service import Submission
 from ansible_api.jobs.spec import JobSpec
-from ansible_api.jobs.state import LEGAL_MOVES, TERMINAL, Status
+from ansible_api.jobs.state import LEGAL_MOVES, TERMINAL, LogStatus, Status
 from ansible_api.jobs.store import Fence
 from ansible_api.settings import Settings
 from tests.integration.conftest import MASTER_KEY
@@ -274,7 +274,8 @@ def test_closing_records_the_products_once(db: Database) -> None:
         product = JobObject(
             job_id=fence.job_id, attempt=1, kind="log", key="k", size=1, sha256="s", created_at=now_plus()
         )
-        return db.write(store.close, fence.job_id, attempt, log_status="stored", products=[product])
+        stored = {"log_status": LogStatus.STORED, "events": None, "products": [product]}
+        return db.write(store.close, fence.job_id, attempt, **stored)
 
     assert not close()  # it runs
     db.write(store.finish, fence, Status.SUCCESSFUL)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Header
@@ -14,29 +13,22 @@ from ansible_api.api import PREFIX
 from ansible_api.api.deps import Parts, Service, Viewer
 from ansible_api.api.openapi import problems
 from ansible_api.errors import RangeNotSatisfiable
-from ansible_api.events.subscribe import EventReader, text_of
+from ansible_api.events.sofar import Form, LogSoFar
+from ansible_api.events.subscribe import EventReader
 from ansible_api.jobs import store
 from ansible_api.jobs.model import Job, JobObject
 from ansible_api.jobs.state import Status
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-BATCH = 64 * 1024
 
 
-class LogFormat(StrEnum):
-    """How the log comes: as Ansible printed it, or its events, one JSON document a line."""
+def _product(form: Form) -> str:
+    return "log" if form is Form.TEXT else "events"
 
-    TEXT = "text"
-    NDJSON = "ndjson"
 
-    @property
-    def product(self) -> str:
-        return "log" if self is LogFormat.TEXT else "events"
-
-    @property
-    def media_type(self) -> str:
-        return "text/plain; charset=utf-8" if self is LogFormat.TEXT else "application/x-ndjson"
+def _media_type(form: Form) -> str:
+    return "text/plain; charset=utf-8" if form is Form.TEXT else "application/x-ndjson"
 
 
 @router.get(
@@ -44,7 +36,7 @@ class LogFormat(StrEnum):
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {}, "application/x-ndjson": {}}},
-        206: {"description": "The part that `Range` asked for, of a stored log"},
+        206: {"description": "The part that `Range` asked for; `/*`: the log still grows"},
         307: {"description": "The stored log lies at `Location`"},
         **problems(401, 403, 404, 416, 422, 503),
     },
@@ -53,15 +45,14 @@ async def get_log(
     caller: Viewer,
     service: Service,
     job_id: str,
-    format: LogFormat = LogFormat.TEXT,  # noqa: A002 - the parameter's name in the API
+    format: Form = Form.TEXT,  # noqa: A002 - the parameter's name in the API
     range: Annotated[str | None, Header()] = None,  # noqa: A002
 ) -> Response:
     """The log: all of it when the job is closed, else what is there so far."""
-    job, stored = await service.db.read(_job_and_product, caller.team, job_id, format.product)
+    job, stored = await service.db.read(_job_and_product, caller.team, job_id, _product(format))
     if stored is None:
-        lines = await _primed(_so_far(service, job, format))
-        return StreamingResponse(lines, media_type=format.media_type, headers={"Cache-Control": "no-store"})
-    filename = f"{job.id}.{'log' if format is LogFormat.TEXT else 'ndjson'}"
+        return await _so_far(service, job, format, range)
+    filename = f"{job.id}.{'log' if format is Form.TEXT else 'ndjson'}"
     if url := await service.objects.presign(stored.key, service.settings.presign_ttl, filename):
         return RedirectResponse(url, headers={"Cache-Control": "no-store"})
     return await _bytes(service, stored, format, range)
@@ -72,16 +63,27 @@ def _job_and_product(session: Session, team: str, job_id: str, kind: str) -> tup
     return job, store.product(session, job, kind)
 
 
-async def _so_far(service: Parts, job: Job, format: LogFormat) -> AsyncIterator[bytes]:  # noqa: A002
-    """What the events that are there say, in pieces of some size."""
-    piece = bytearray()
-    reader = EventReader(service.redis, service.objects, job.id, job.attempt)
-    async for event in reader.history(ended=Status(job.status).terminal):
-        piece += (text_of(event) if format is LogFormat.TEXT else event.to_json() + "\n").encode()
-        if len(piece) >= BATCH:
-            yield bytes(piece)
-            piece.clear()
-    yield bytes(piece)
+async def _so_far(service: Parts, job: Job, form: Form, wanted: str | None) -> Response:
+    """What the events that are there say; its total length is told once the play's last one is among them."""
+    reader, ended = EventReader(service.redis, service.objects, job.id, job.attempt), Status(job.status).terminal
+    headers = {"Accept-Ranges": "bytes", "Cache-Control": "no-store"}
+    part = None
+    if names_bytes(wanted):
+        log = await LogSoFar.look(reader, form, ended=ended)
+        part = part_of(wanted, log.size)
+    if part is None:
+        pieces = await _primed(_all(reader, form, ended=ended))
+        return StreamingResponse(pieces, headers=headers, media_type=_media_type(form))
+    total = log.size if ended and log.end.seq == job.events else "*"
+    headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{total}"
+    headers["Content-Length"] = str(part.end - part.start)
+    pieces = await _primed(log.part(part.start, part.end))
+    return StreamingResponse(pieces, 206, headers, _media_type(form))
+
+
+async def _all(reader: EventReader, form: Form, *, ended: bool) -> AsyncIterator[bytes]:
+    async for batch in reader.batches(ended=ended):
+        yield form.bytes_of_all(batch)
 
 
 async def _primed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -104,7 +106,7 @@ class Part:
     end: int
 
 
-async def _bytes(service: Parts, stored: JobObject, format: LogFormat, wanted: str | None) -> Response:  # noqa: A002
+async def _bytes(service: Parts, stored: JobObject, form: Form, wanted: str | None) -> Response:
     part = part_of(wanted, stored.size)
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{stored.sha256}"'}
     start, end = (part.start, part.end) if part else (0, stored.size)
@@ -112,7 +114,13 @@ async def _bytes(service: Parts, stored: JobObject, format: LogFormat, wanted: s
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
     pieces = await _primed(service.objects.get(stored.key, start, end))
-    return StreamingResponse(pieces, 206 if part else 200, headers, format.media_type)
+    return StreamingResponse(pieces, 206 if part else 200, headers, _media_type(form))
+
+
+def names_bytes(wanted: str | None) -> bool:
+    """Whether a Range header asks for one range of bytes."""
+    match = _RANGE.fullmatch((wanted or "").strip())
+    return match is not None and bool(match[1] or match[2])
 
 
 def part_of(wanted: str | None, size: int) -> Part | None:

@@ -1,6 +1,6 @@
 """Events of a job: live as server-sent events, or page by page."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 import anyio
@@ -14,7 +14,7 @@ from ansible_api.api.answers import answer
 from ansible_api.api.deps import Parts, Service, Viewer
 from ansible_api.api.openapi import problems
 from ansible_api.errors import AnsibleApiError
-from ansible_api.events.subscribe import EventReader
+from ansible_api.events.subscribe import Batch, EventReader
 from ansible_api.events.types import Event
 from ansible_api.jobs import service as jobs
 from ansible_api.jobs import store
@@ -80,10 +80,12 @@ async def stream(
     )
 
 
-async def _frames(service: Parts, team: str, job_id: str, after: int, base_url: str) -> AsyncIterator[ServerSentEvent]:
+async def _frames(
+    service: Parts, team: str, job_id: str, after: int, base_url: str
+) -> AsyncIterator[ServerSentEvent | bytes]:
     try:
-        async for event in _until_ended(service, team, job_id, after):
-            yield ServerSentEvent(event.to_json(), event="event", id=str(event.seq), sep="\n")
+        async for batch in _until_ended(service, team, job_id, after):
+            yield b"".join(_frames_of(batch))
         job = await service.db.read(jobs.view, team, job_id, base_url=base_url)
         yield ServerSentEvent(job.model_dump_json(), event="end", sep="\n")
     except AnsibleApiError as error:
@@ -91,7 +93,13 @@ async def _frames(service: Parts, team: str, job_id: str, after: int, base_url: 
         log.warning("stream broken off", job_id=job_id, reason=error.detail)
 
 
-async def _until_ended(service: Parts, team: str, job_id: str, after: int) -> AsyncIterator[Event]:
+def _frames_of(batch: Batch) -> Iterator[bytes]:
+    """A line of NDJSON has no line's end in it, so it is a frame's data as it stands."""
+    for seq, line in enumerate(batch.lines, start=batch.first):
+        yield b"id: %d\nevent: event\ndata: %b\n\n" % (seq, line)
+
+
+async def _until_ended(service: Parts, team: str, job_id: str, after: int) -> AsyncIterator[Batch]:
     """The events of the job's attempt; of the next one too, from its first, when it is run again."""
     attempt: int | None = None
     while True:
@@ -99,9 +107,9 @@ async def _until_ended(service: Parts, team: str, job_id: str, after: int) -> As
         if attempt not in (None, standing.attempt):
             after = 0
         attempt = standing.attempt
-        async for event in _of_attempt(service, team, job_id, standing, after):
-            after = event.seq
-            yield event
+        async for batch in _of_attempt(service, team, job_id, standing, after):
+            after = batch.last
+            yield batch
         if (await service.db.read(store.standing, team, job_id)).attempt == attempt:
             return
 
@@ -115,20 +123,20 @@ async def _playing_or_ended(service: Parts, team: str, job_id: str) -> Standing:
         await anyio.sleep(QUEUED_PAUSE if standing.status == "queued" else PREPARING_PAUSE)
 
 
-async def _of_attempt(service: Parts, team: str, job_id: str, known: Standing, after: int) -> AsyncIterator[Event]:
+async def _of_attempt(service: Parts, team: str, job_id: str, known: Standing, after: int) -> AsyncIterator[Batch]:
     """Events of one attempt, until it is over and all of them were told."""
     reader = _reader(service, job_id, known)
-    async for event in reader.follow(after):
-        if event is not None:
-            after = event.seq
-            yield event
+    async for batch in reader.follow(after):
+        if batch is not None:
+            after = batch.last
+            yield batch
             continue
         now = await service.db.read(store.standing, team, job_id)
         if now.status.terminal or now.attempt != known.attempt or not now.playing:
             break
     # What came between the last look at the events and the look at the row.
-    async for event in reader.history(after, ended=True):
-        yield event
+    async for batch in reader.batches(after, ended=True):
+        yield batch
 
 
 def _reader(service: Parts, job_id: str, standing: Standing) -> EventReader:

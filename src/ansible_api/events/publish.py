@@ -1,22 +1,22 @@
 """The worker's side of live events: a spool on disk, a thread that publishes it, segments when there is much.
 
 The play only ever appends to the spool. A slow or dead Redis delays readers, never the play, and loses nothing: what
-the stream does not hold at the end goes to the object store from the spool.
+the stream does not hold at the end goes to the object store, now or when the spool is rescued.
 """
 
 import contextlib
-import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 import redis
 
-from ansible_api.errors import AnsibleApiError, JobError
+from ansible_api.errors import AnsibleApiError
 from ansible_api.events import keys
-from ansible_api.events.types import Event
+from ansible_api.events.spool import Line, SpoolReader, SpoolWriter
+from ansible_api.events.types import Event, Place
 from ansible_api.logs import get_logger
 
 PutObject = Callable[[str, bytes], object]
@@ -25,6 +25,8 @@ BATCH_BYTES = 512 * 1024
 LIVING_TTL = 7 * 86400  # of a stream whose worker is at work
 HINT_TTL = 60
 RETRY_PAUSE = 0.5
+DRAIN_LIMIT = 5.0  # seconds after the end of the play in which Redis may take the rest
+STORE_LIMIT = 20.0  # and then the object store; what neither took is rescued from the spool
 log = get_logger(__name__)
 
 
@@ -37,16 +39,16 @@ class Publisher:
         self._redis, self._put = client, put
         self._job_id, self._attempt, self._hot_limit = job_id, attempt, hot_limit
         self._stream = keys.stream(job_id, attempt)
-        self._writer = os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._reader = spool.open("rb")
+        self._writer, self._reader = SpoolWriter(spool), SpoolReader.open(spool)
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"events {job_id}", daemon=True)
-        self._pending: list[bytes] = []
-        self._sent = 0  # events in the stream or in segments
-        self._stored = 0  # events in segments
+        self._pending: list[Line] = []
+        self._sent = Place()  # events in the stream or in segments
+        self._stored = Place()  # events in segments
         self._hot: list[bytes] = []  # events in the stream only
         self._hot_bytes = 0
+        self._deadline = float("inf")  # for what Redis may still take
 
     def __enter__(self) -> "Publisher":
         self._thread.start()
@@ -57,50 +59,46 @@ class Publisher:
 
     def append(self, event: Event) -> None:
         """Spool an event; returns at once. JobError when the disk does not take it."""
-        line = memoryview(event.to_json().encode() + b"\n")
-        size = os.fstat(self._writer).st_size
-        try:
-            while line:
-                line = line[os.write(self._writer, line) :]
-        except OSError as error:
-            os.ftruncate(self._writer, size)
-            raise JobError("spool_failed", f"the worker cannot keep the play's events: {error.strerror}") from error
+        self._writer.append(event)
         self._wake.set()
 
     def close(self) -> None:
         """Publish what is left, for as long as Redis takes it; then store what the stream does not hold."""
         if self._closing.is_set():
             return
+        self._deadline = time.monotonic() + DRAIN_LIMIT
         self._closing.set()
         self._wake.set()
         self._thread.join()  # each of its steps has a time limit
         self._store_what_the_stream_lacks()
-        os.close(self._writer)
+        self._writer.close()
         self._reader.close()
 
     def _run(self) -> None:
-        deadline = float("inf")
-        while time.monotonic() < deadline:
+        while not self._late:
             self._wake.wait()
             self._wake.clear()
-            if self._closing.is_set():
-                deadline = min(deadline, time.monotonic() + 5.0)
-            if not self._drain() and not self._closing.wait(RETRY_PAUSE):
-                self._wake.set()
-            elif self._closing.is_set() and self._drained():
+            drained = self._drain()
+            if not self._closing.is_set():
+                if not drained and not self._closing.wait(RETRY_PAUSE):
+                    self._wake.set()
+            elif drained and self._drained():
                 return
-            elif self._closing.is_set():
+            else:
                 time.sleep(0.05)
                 self._wake.set()
 
+    @property
+    def _late(self) -> bool:
+        return time.monotonic() > self._deadline
+
     def _drained(self) -> bool:
-        return not self._pending and os.fstat(self._writer).st_size == self._reader.tell()
+        return not self._pending and self._writer.size == self._reader.position
 
     def _drain(self) -> bool:
-        """Publish all that is spooled; False: Redis or the object store is away."""
-        while True:
-            if not self._pending:
-                self._pending = self._read(BATCH_BYTES)
+        """Publish all that is spooled; False: Redis or the object store is away, or it is late."""
+        while not self._late:
+            self._pending = self._pending or self._reader.read(BATCH_BYTES)
             if not self._pending:
                 return True
             if self._hot_bytes >= self._hot_limit and not self._move_to_segment():
@@ -108,21 +106,18 @@ class Publisher:
             if not self._publish(self._pending):
                 return False
             self._pending = []
+        return False
 
-    def _read(self, size: int) -> list[bytes]:
-        """Whole lines: the last one may be in the middle of being written."""
-        lines = self._reader.readlines(size)
-        if lines and not lines[-1].endswith(b"\n"):
-            self._reader.seek(-len(lines.pop()), os.SEEK_CUR)
-        return lines
-
-    def _publish(self, lines: list[bytes]) -> bool:
-        pipe = self._redis.pipeline(transaction=False)
-        for number, line in enumerate(lines, start=self._sent + 1):
-            pipe.xadd(self._stream, {keys.EVENT_FIELD: line.rstrip(b"\n")}, id=f"{number}-0")
+    def _publish(self, lines: Sequence[Line]) -> bool:
+        pipe, place = self._redis.pipeline(transaction=False), self._sent
+        for line in lines:
+            place = place.after(line.event, line.text_size)
+            fields = {keys.EVENT_FIELD: line.event, keys.PLACE_FIELD: b"%d %d" % place[1:]}
+            pipe.xadd(self._stream, fields, id=f"{place.seq}-0")  # type: ignore[arg-type]
         pipe.expire(self._stream, LIVING_TTL)
+        pipe.xlen(self._stream)
         try:
-            answers = pipe.execute(raise_on_error=False)
+            *answers, _, length = pipe.execute(raise_on_error=False)
         except redis.RedisError as error:
             log.warning("events wait for redis", job_id=self._job_id, error=type(error).__name__)
             return False
@@ -131,41 +126,52 @@ class Publisher:
             if isinstance(answer, Exception) and "equal or smaller" not in str(answer):
                 log.warning("events wait for redis", job_id=self._job_id, error=str(answer))
                 return False
-        self._sent += len(lines)
-        self._hot.extend(lines)
-        self._hot_bytes += sum(map(len, lines))
+        self._sent = place
+        self._hot.extend(line.event for line in lines)
+        self._hot_bytes += sum(len(line.event) for line in lines)
+        if isinstance(length, int) and length < len(self._hot):
+            log.warning("redis has lost events; the object store gets them", job_id=self._job_id)
+            self._move_to_segment()
         return True
 
     def _move_to_segment(self) -> bool:
         """Move what is hot to the object store; the stream keeps the last event, so that it never looks empty."""
-        if not self._store(self._hot):
+        if not self._store(self._hot, self._sent):
             return False
         with contextlib.suppress(redis.RedisError):
-            self._redis.xtrim(self._stream, minid=f"{self._sent}-0", approximate=False)
+            self._redis.xtrim(self._stream, minid=f"{self._sent.seq}-0", approximate=False)
         self._hot, self._hot_bytes = [], 0
         return True
 
-    def _store(self, lines: list[bytes]) -> bool:
+    def _store(self, events: Sequence[bytes], end: Place) -> bool:
+        name = keys.segment(self._job_id, self._attempt, keys.Segment(self._stored, end))
         try:
-            self._put(keys.segment(self._job_id, self._attempt, self._stored + 1), b"".join(lines))
+            self._put(name, b"".join(b"%b\n" % event for event in events))
         except AnsibleApiError as error:
             log.warning("events wait for the object store", job_id=self._job_id, error=error.detail)
             return False
-        self._stored += len(lines)
+        self._stored = end
         return True
 
     def _store_what_the_stream_lacks(self) -> None:
         if self._drained() and self._in_stream() >= len(self._hot):
             return
-        lines = [*self._hot, *self._pending]
-        while (lines := lines or self._read(self._hot_limit)) and self._store(lines):
-            log.info("events went to the object store", job_id=self._job_id, events=len(lines))
-            lines = []
+        deadline = time.monotonic() + STORE_LIMIT
+        events, end = list(self._hot), self._sent
+        while time.monotonic() < deadline:
+            for line in self._pending or self._reader.read(self._hot_limit):
+                events.append(line.event)
+                end = end.after(line.event, line.text_size)
+            self._pending = []
+            if not events or not self._store(events, end):
+                return
+            log.info("events went to the object store", job_id=self._job_id, events=len(events))
+            events = []
 
     def _in_stream(self) -> int:
         """How many events beyond the segments the stream holds."""
         try:
-            first = f"{self._stored + 1}-0"
+            first = f"{self._stored.seq + 1}-0"
             return len(cast("list[object]", self._redis.xrange(self._stream, min=first)))
         except redis.RedisError:
             return 0
@@ -175,6 +181,7 @@ def mark_end(client: "redis.Redis", job_id: str, attempt: int, last_seq: int) ->
     """Wake the readers of a stream, and those who wait: the job has ended. Only a hint; all of them look at the row."""
     pipe = client.pipeline(transaction=False)
     pipe.xadd(keys.stream(job_id, attempt), {keys.END_FIELD: b"1"}, id=f"{last_seq}-1")
+    pipe.expire(keys.stream(job_id, attempt), LIVING_TTL)  # the mark may be all that a Redis that lost its data has
     pipe.xadd(keys.ended(job_id), {keys.END_FIELD: b"1"})
     pipe.expire(keys.ended(job_id), HINT_TTL)
     with contextlib.suppress(redis.RedisError):

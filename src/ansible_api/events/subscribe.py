@@ -1,20 +1,46 @@
-"""The reader's side of events: what is there so far, and what comes next."""
+"""The reader's side of events: what is there so far, and what comes next, as the lines that the worker wrote."""
 
 import asyncio
+import contextlib
+import re
 from collections.abc import AsyncIterator
-from typing import cast
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import redis
 import redis.asyncio
 
 from ansible_api.errors import NotFound, Unavailable
 from ansible_api.events import keys
-from ansible_api.events.types import Event
+from ansible_api.events.types import Event, Place
 from ansible_api.objects import ObjectStore
 
 PAGE = 500
 BLOCK_MS = 1000
 HANG_LIMIT = 0.25  # seconds by which Redis may be late
+PROBE = 64 * 1024
+NEAR = 1024 * 1024  # bytes of a stored file that are read rather than searched
+_SEQ = re.compile(rb'\{"seq":\s?(\d+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some events in order and without gaps, as lines of NDJSON without their newlines."""
+
+    first: int
+    lines: list[bytes]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.lines) - 1
+
+
+class _Hot(NamedTuple):
+    """What the stream holds behind some event, and the number of the play's last one when it knows that."""
+
+    batch: Batch
+    adjoins: bool  # nothing lies between that event and the stream's beginning
+    last: int | None
 
 
 class EventReader:
@@ -26,36 +52,58 @@ class EventReader:
         self._stream = keys.stream(job_id, attempt)
 
     async def history(self, after: int = 0, *, ended: bool = False) -> AsyncIterator[Event]:
-        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis is away.
+        """The events of `batches`, one by one."""
+        async for batch in self.batches(after, ended=ended):
+            for line in batch.lines:
+                yield Event.from_json(line)
+
+    async def batches(self, after: int = 0, *, ended: bool = False) -> AsyncIterator[Batch]:
+        """Events after `after` that are there now, in order and without gaps. Unavailable: Redis or the store is away.
 
         Once the play has ended, what the stream lacks of its end may lie in the store.
         """
         while True:
-            batch, last = await self._hot(after)
-            # The stream keeps its last event when others move away: one that holds `after` or its successor is whole.
-            fresh = [event for event in batch if event.seq > after] if batch and batch[0].seq <= after + 1 else []
-            for event in fresh:
-                yield event
-            if not fresh and (ended or not batch or batch[0].seq > after + 1) and after != last:
-                async for event in self._stored(after):
-                    fresh = [event]
-                    yield event
-            if not fresh:
+            hot, found = await self._hot(after), False
+            if hot.batch.lines:
+                found, after = True, hot.batch.last
+                yield hot.batch
+            elif (ended or not hot.adjoins) and after != hot.last:
+                async for batch in self._stored(after):
+                    found, after = True, batch.last
+                    yield batch
+            if not found:
                 return
-            after = fresh[-1].seq
 
-    async def follow(self, after: int = 0) -> AsyncIterator[Event | None]:
+    async def follow(self, after: int = 0) -> AsyncIterator[Batch | None]:
         """Events after `after`, for ever; None whenever it is time to look whether the job has ended."""
         woken = False
         while True:
             found = False
-            async for event in self.history(after):
-                found, after = True, event.seq
-                yield event
+            async for batch in self.batches(after):
+                found, after = True, batch.last
+                yield batch
             yield None
             if woken and not found:  # by what cannot be told now: a stream that has lost its beginning
                 await asyncio.sleep(BLOCK_MS / 1000)
             woken = await self._wait(after)
+
+    async def segments(self) -> list[keys.Segment]:
+        """Those that tell the events from the first one on."""
+        names = self._store.keys(keys.segments(self._job_id, self._attempt))
+        return keys.chain([name async for name in names])
+
+    async def entry(self, seq: int, *, newest: bool = False) -> Place | None:
+        """Where the first event of the stream from `seq` on ends, or the newest one."""
+        try:
+            read = self._redis.xrevrange if newest else self._redis.xrange
+            entries = await read(self._stream, min=f"{seq}-0", count=2)  # one of them may be the end mark
+        except redis.RedisError as error:
+            raise _away(error) from error
+        for number, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries):
+            if keys.PLACE_FIELD in fields:
+                text, ndjson = map(int, fields[keys.PLACE_FIELD].split())
+                return Place(_seq(number), text, ndjson)
+        return None
 
     async def _wait(self, after: int) -> bool:
         """True when there may be more, or the end mark (`last seq`-1) is there; False after a second without."""
@@ -64,40 +112,88 @@ class EventReader:
         except redis.RedisError as error:
             raise _away(error) from error
 
-    async def _hot(self, after: int) -> tuple[list[Event], int | None]:
-        """A page of the stream, and the number of the play's last event when the page has the end mark."""
+    async def _hot(self, after: int) -> _Hot:
+        """A page of the stream. It keeps its last event when others move away: one that holds `after` or the event
+        behind it is whole from there on, up to a gap that a Redis which came back with old data may have."""
         try:
             entries = await self._redis.xrange(self._stream, min=f"{after}-0", count=PAGE)
         except redis.RedisError as error:
             raise _away(error) from error
-        events, last = list[Event](), None
-        for entry, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries):
-            if keys.EVENT_FIELD in fields:
-                events.append(Event.from_json(fields[keys.EVENT_FIELD]))
-            else:
-                last = int(entry.partition(b"-")[0])
-        return events, last
+        lines, last, adjoins = list[bytes](), None, False
+        for number, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries):
+            seq = _seq(number)
+            if keys.EVENT_FIELD not in fields:
+                last = seq
+                continue
+            adjoins = adjoins or seq <= after + 1
+            if seq == after + len(lines) + 1:
+                lines.append(fields[keys.EVENT_FIELD])
+            elif seq > after:
+                return _Hot(Batch(after + 1, lines), adjoins=bool(lines), last=None)
+        return _Hot(Batch(after + 1, lines), adjoins, last)
 
-    async def _stored(self, after: int) -> AsyncIterator[Event]:
+    async def _stored(self, after: int) -> AsyncIterator[Batch]:
+        place, found = (self._job_id, self._attempt), False
+        whole, partial = keys.events_object(*place), keys.events_object(*place, whole=False)
         try:
-            async for event in self._lines(keys.events_object(self._job_id, self._attempt), after):
-                yield event
+            async for batch in self._file(whole, after):
+                yield batch
+            return
         except NotFound:
-            prefix = keys.segments(self._job_id, self._attempt)
-            names = [name async for name in self._store.keys(prefix)]
-            for name in _needed(sorted(names), after):
-                async for event in self._lines(name, after):
-                    after = event.seq
-                    yield event
+            pass
+        try:
+            for part in await self.segments():
+                if part.end.seq > after:
+                    async for batch in self._lines(keys.segment(*place, part), part.start.seq, after):
+                        found, after = True, batch.last
+                        yield batch
+        except NotFound:  # they go once the whole file is there
+            async for batch in self._file(whole, after):
+                yield batch
+            return
+        if not found:
+            with contextlib.suppress(NotFound):
+                async for batch in self._file(partial, after):
+                    yield batch
 
-    async def _lines(self, name: str, after: int) -> AsyncIterator[Event]:
+    async def _file(self, name: str, after: int) -> AsyncIterator[Batch]:
+        """A file of all events, read from shortly before the wanted ones: halving finds the place, for lines tell their
+        `seq`."""
+        low, before = 0, 0
+        high = await self._store.size(name) if after else 0
+        while high - low > NEAR:
+            middle = (low + high) // 2
+            found = await self._line_behind(name, middle, high)
+            if found is None or found[1] > after + 1:
+                high = middle
+            else:
+                low, before = found[0], found[1] - 1
+        async for batch in self._lines(name, before, after, low):
+            yield batch
+
+    async def _line_behind(self, name: str, position: int, limit: int) -> tuple[int, int] | None:
+        """The first line that begins behind a position: its offset and `seq`; None: none does before the limit."""
+        data = b""
+        while position + len(data) < limit:
+            start = position + len(data)
+            async for chunk in self._store.get(name, start, start + PROBE):
+                data += chunk
+            begin = data.find(b"\n") + 1
+            if begin and (match := _SEQ.match(data, begin)) and match.end() < len(data):
+                return position + begin, int(match[1])
+            if position + len(data) == start:
+                return None
+        return None
+
+    async def _lines(self, name: str, before: int, after: int, start: int | None = None) -> AsyncIterator[Batch]:
+        """The events after `after` of an object, or of its part from `start` on, whose first line is `before` + 1."""
         rest = b""
-        async for chunk in self._store.get(name):
+        async for chunk in self._store.get(name, start):
             *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                event = Event.from_json(line)
-                if event.seq > after:
-                    yield event
+            first, before = before + 1, before + len(lines)
+            if before > after:
+                skipped = max(after + 1 - first, 0)
+                yield Batch(first + skipped, lines[skipped:])
 
 
 async def hear_of_end(client: "redis.asyncio.Redis", job_id: str, seconds: float) -> bool:
@@ -112,19 +208,11 @@ async def hear_of_end(client: "redis.asyncio.Redis", job_id: str, seconds: float
         return False
 
 
-def _needed(names: list[str], after: int) -> list[str]:
-    """The segments that hold something after `after`: a segment ends where the next one begins."""
-    starts = [int(name.rpartition("/")[2].removesuffix(".ndjson")) for name in names]
-    ends = [*starts[1:], after + 2][: len(names)]
-    return [name for name, end in zip(names, ends, strict=True) if end > after + 1]
+def _seq(entry: bytes) -> int:
+    return int(entry.partition(b"-")[0])
 
 
 def _away(error: Exception) -> Unavailable:
     return Unavailable(
         f"live events are away ({type(error).__name__}); try again shortly", headers={"Retry-After": "5"}
     )
-
-
-def text_of(event: Event) -> str:
-    """What an event adds to the text log."""
-    return event.stdout + "\n" if event.stdout else ""

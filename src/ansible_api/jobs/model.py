@@ -64,6 +64,7 @@ class Job(Base):
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
     log_status: Mapped[str] = mapped_column(String(16), default="pending")
+    events: Mapped[int | None] = mapped_column(BigInteger)  # of this attempt; unknown while it runs
     trace_parent: Mapped[str | None] = mapped_column(String(64))
 
 

@@ -91,7 +91,10 @@ class JobView(Answer):
     timings: dict[str, float] = Field(description="seconds spent in each phase")
     return_code: int | None = Field(description="of ansible-playbook")
     error: JobFailure | None
-    log_status: str = Field(description="pending, stored or failed")
+    log_status: str = Field(
+        description="pending; stored: the log has every event that the play reported; partial: its end may be missing; "
+        "failed: it could not be stored yet, which is tried again for a day"
+    )
     log_url: str
 
 

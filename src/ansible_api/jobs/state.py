@@ -46,6 +46,15 @@ class Phase(StrEnum):
     FINISHING = "finishing"
 
 
+class LogStatus(StrEnum):
+    """What became of the log of a job."""
+
+    PENDING = "pending"
+    STORED = "stored"  # every event that the play reported is in it
+    PARTIAL = "partial"  # what is there is stored; its end may be missing
+    FAILED = "failed"  # it could not be stored; tried again for a day
+
+
 class StopReason(StrEnum):
     """Why a running attempt must end before Ansible is done."""
 

@@ -14,9 +14,12 @@ from ansible_api.db import now_plus
 from ansible_api.errors import LeaseLost, NotFound
 from ansible_api.jobs import attempts
 from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
-from ansible_api.jobs.state import TERMINAL, Phase, Status, may_move
+from ansible_api.jobs.state import TERMINAL, LogStatus, Phase, Status, may_move
 
 MAX_REPUBLISH_DOUBLINGS = 6
+CLOSE_AFTER = 15.0  # seconds that the closing of an ended job may take before it is sent again
+CLOSE_PAUSE_CAP = 3600.0
+CLOSE_TRIES = 32  # which take a day
 LONGEST_HOST = 255  # a play can call a host what it likes
 HOSTS_AT_ONCE = 1000  # databases limit the parameters of a statement
 
@@ -50,7 +53,9 @@ def transition(
     if not may_move(source, target):
         raise AssertionError(f"illegal move: {source} to {target}")
     if target.terminal:
-        values |= {"finished_at": now_plus(), "lease_until": None, "republish_at": None, "next_attempt_at": None}
+        # Its closing is sent at once, and again by upkeep when it is not done by then.
+        closing = {"republish_at": now_plus(CLOSE_AFTER), "republish_count": 0}
+        values |= {"finished_at": now_plus(), "lease_until": None, "next_attempt_at": None} | closing
     moved = _update(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
     if moved and source is Status.RUNNING:
         attempts.end(session, job_id, target)
@@ -223,6 +228,7 @@ def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None
         phase=Phase.SOURCE,
         next_attempt_at=None,
         republish_at=None,
+        events=None,
     )
     if not taken:
         return None
@@ -412,25 +418,60 @@ def count_waiting(session: Session, queue: str) -> int:
     )
 
 
-def unclosed(session: Session, older_than: float, limit: int = 100) -> Sequence[Job]:
-    """Ended jobs whose log nobody has closed for so many seconds."""
-    wanted = select(Job).where(
-        Job.closed_at.is_(None), Job.finished_at < now_plus(-older_than), Job.status.in_(TERMINAL)
-    )
-    return session.scalars(wanted.limit(limit)).all()
+def unclosed(session: Session, limit: int = 100) -> Sequence[Job]:
+    """Ended jobs whose closing is due again: nobody has done it, or it failed."""
+    due = func.coalesce(Job.republish_at, Job.finished_at) <= now_plus()
+    wanted = select(Job).where(Job.closed_at.is_(None), Job.finished_at.is_not(None), Job.status.in_(TERMINAL), due)
+    return session.scalars(wanted.order_by(Job.finished_at).limit(limit)).all()
+
+
+def mark_closing(session: Session, job: Job) -> bool:
+    """Take the right to send an ended job's closing again; pauses double. False: another upkeep was first."""
+    pause = min(CLOSE_AFTER * 2 ** (job.republish_count + 1), CLOSE_PAUSE_CAP)
+    guards = (Job.id == job.id, Job.closed_at.is_(None), Job.republish_count == job.republish_count)
+    values = {"republish_at": now_plus(pause), "republish_count": Job.republish_count + 1}
+    return _update(session, *guards, Job.status.in_(TERMINAL), **values) == 1
 
 
 # Closing
 
 
-def close(session: Session, job_id: str, attempt: int, *, log_status: str, products: Sequence[JobObject]) -> bool:
-    """Record the stored products of an ended job; False: that was done before."""
-    guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), Job.closed_at.is_(None))
-    if _update(session, *guards, closed_at=now_plus(), log_status=log_status) == 0:
+def close(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    log_status: LogStatus,
+    events: int | None,
+    products: Sequence[JobObject],
+) -> bool:
+    """Record what was stored of an ended job's log; False: that was done before, or another count of events is known.
+
+    A log that could not be stored leaves the job unclosed, for as long as that is tried again.
+    """
+    known = Job.events.is_not_distinct_from(events)
+    guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), Job.closed_at.is_(None), known)
+    if _update(session, *guards, log_status=log_status) == 0:
         return False
+    final = () if log_status is not LogStatus.FAILED else (Job.republish_count >= CLOSE_TRIES,)
+    _update(session, *guards, *final, closed_at=now_plus(), republish_at=None)
     retain_days = session.execute(select(Job.spec).where(Job.id == job_id)).scalar_one()["options"].get("retain_days")
     for product in products:
         if retain_days is not None:
             product.expires_at = now_plus(retain_days * 86_400.0)
         session.merge(product)
+    return True
+
+
+def rescued(session: Session, job_id: str, attempt: int, events: int) -> bool:
+    """Note that so many events of an attempt lie in the object store; True: its log was closed without some of them,
+    and shall be closed again."""
+    this = (Job.id == job_id, Job.attempt == attempt)
+    unknown = Job.events.is_(None) | (Job.status == Status.RUNNING)
+    _update(session, *this, unknown, events=events)
+    lacking = (Job.events == events, Job.closed_at.is_not(None), Job.log_status != LogStatus.STORED)
+    again = {"closed_at": None, "log_status": LogStatus.PENDING, "republish_at": now_plus(), "republish_count": 0}
+    if _update(session, *this, *lacking, **again) == 0:
+        return False
+    session.execute(delete(JobObject).where(JobObject.job_id == job_id, JobObject.attempt == attempt))
     return True

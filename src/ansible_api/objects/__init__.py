@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from ansible_api.errors import Unavailable
 from ansible_api.objects.base import ObjectStore, Source, Stored, checked_key
 from ansible_api.objects.directory import DirectoryStore
 from ansible_api.settings import Settings
 
-__all__ = ["ObjectStore", "Source", "Stored", "checked_key", "open_store", "with_store"]
+__all__ = ["ObjectStore", "Source", "Stored", "checked_key", "open_store", "put_in_time", "with_store"]
 
 T = TypeVar("T")
+PUT_LIMIT = 10.0
 
 
 @asynccontextmanager
@@ -35,3 +37,12 @@ def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]]) 
             return await work(store)
 
     return asyncio.run(run())
+
+
+async def put_in_time(store: ObjectStore, key: str, source: Source) -> Stored:
+    """`store.put` of something small; Unavailable also when the store is too slow for somebody who cannot wait."""
+    try:
+        async with asyncio.timeout(PUT_LIMIT):
+            return await store.put(key, source)
+    except TimeoutError:
+        raise Unavailable(f"the object store did not take an object within {PUT_LIMIT:g} s") from None

@@ -14,6 +14,7 @@ from ansible_api.events import keys
 from ansible_api.events.publish import expire
 from ansible_api.jobs import store
 from ansible_api.jobs.model import JobObject
+from ansible_api.jobs.state import LogStatus
 from ansible_api.objects import ObjectStore, with_store
 from ansible_api.routing import TaskName
 from ansible_api.tasks.worker import current
@@ -21,10 +22,11 @@ from ansible_api.tasks.worker import current
 
 @shared_task(name=TaskName.CLOSE_JOB, acks_late=True)
 def close_job(outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> None:
-    """Record what the uploads stored; twice is once."""
+    """Record what the uploads stored; twice is once. A log that could not be stored is tried again by upkeep."""
     worker = current()
-    released = worker.db.write(_close, outcomes, job_id, attempt)
-    if all(outcome["status"] == "stored" for outcome in outcomes):
+    status = log_status(outcomes)
+    closed, released = worker.db.write(_close, status, outcomes, job_id, attempt)
+    if closed and status is LogStatus.STORED:
         expire(worker.redis, job_id, attempt, worker.settings.hot_events_ttl)
         with contextlib.suppress(AnsibleApiError):  # they cost space, not truth
             with_store(worker.settings, lambda objects: _drop_segments(objects, job_id, attempt))
@@ -33,8 +35,15 @@ def close_job(outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> 
             worker.queue.deliver(delivery_id)
 
 
-def _close(session: Session, outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> Sequence[str]:
-    stored = [outcome for outcome in outcomes if outcome["status"] == "stored"]
+def log_status(outcomes: Sequence[dict[str, Any]]) -> LogStatus:
+    """The worst of what became of the products."""
+    became = {outcome["status"] for outcome in outcomes}
+    return next((status for status in (LogStatus.FAILED, LogStatus.PARTIAL) if status in became), LogStatus.STORED)
+
+
+def _close(
+    session: Session, status: LogStatus, outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int
+) -> tuple[bool, Sequence[str]]:
     products = [
         JobObject(
             job_id=job_id,
@@ -45,12 +54,16 @@ def _close(session: Session, outcomes: Sequence[dict[str, Any]], job_id: str, at
             sha256=outcome["sha256"],
             created_at=now_plus(),
         )
-        for outcome in stored
+        for outcome in outcomes
+        if outcome["status"] != LogStatus.FAILED
     ]
-    status = "stored" if len(stored) == len(outcomes) else "failed"
-    if not store.close(session, job_id, attempt, log_status=status, products=products):
-        return ()
-    return deliveries.release(session, job_id)
+    expected = {outcome["expected"] for outcome in outcomes} or {None}
+    if len(expected) > 1:  # what a rescue found came between them
+        return False, ()
+    [events] = expected
+    if not store.close(session, job_id, attempt, log_status=status, events=events, products=products):
+        return False, ()
+    return True, deliveries.release(session, job_id)
 
 
 async def _drop_segments(objects: ObjectStore, job_id: str, attempt: int) -> None:

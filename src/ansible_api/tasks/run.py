@@ -14,6 +14,7 @@ from ansible_api import telemetry
 from ansible_api.db import now_plus
 from ansible_api.errors import JobError, LeaseLost, TransientJobError, Unavailable
 from ansible_api.events.publish import Publisher, mark_end
+from ansible_api.events.spool import path_of
 from ansible_api.execution.execute import PhaseStarted, Stopped, execute
 from ansible_api.execution.preparation import Assignment
 from ansible_api.execution.sandbox import Guard
@@ -24,7 +25,7 @@ from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
 from ansible_api.jobs.store import Fence, Return
 from ansible_api.logs import get_logger
-from ansible_api.objects import with_store
+from ansible_api.objects import put_in_time, with_store
 from ansible_api.routing import Queue, TaskName
 from ansible_api.tasks import results
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
@@ -133,7 +134,8 @@ class Attempt:
         """All that is to be written at the end; it stays due until it is."""
         values, hosts = self._progress.take()
         self._progress.put_back(values, hosts)
-        return Result(self._fence, outcome, values | {"timings": dict(self._timings)}, hosts)
+        values |= {"timings": dict(self._timings), "events": self._progress.last_seq}
+        return Result(self._fence, outcome, values, hosts)
 
     def _write(self, result: Result) -> bool:
         db = self._worker.db
@@ -143,7 +145,8 @@ class Attempt:
             raise
         except Exception:  # how the job ended matters more than what it did on the way
             log.exception("progress could not be written")
-            return db.write(lambda session: replace(result, values={}, hosts={}).write(session))
+            least = replace(result, values={"events": result.values["events"]}, hosts={})
+            return db.write(least.write)
 
     def _keep(self, outcome: Outcome) -> None:
         """The result is on disk before anything else can go wrong."""
@@ -175,20 +178,17 @@ class Attempt:
 
     @contextmanager
     def _publisher(self) -> Iterator[Publisher]:
+        """What it spools stays on the disk until the log is stored; upkeep drops it then."""
         settings = self._worker.settings
-        spool = _spool(settings.state_dir, self._fence)
-        try:
-            with Publisher(
-                self._worker.redis,
-                lambda key, data: with_store(settings, lambda objects: objects.put(key, data)),
-                job_id=self._job.id,
-                attempt=self._job.attempt,
-                spool=spool,
-                hot_limit=settings.hot_events,
-            ) as publisher:
-                yield publisher
-        finally:
-            spool.unlink(missing_ok=True)
+        with Publisher(
+            self._worker.redis,
+            lambda key, data: with_store(settings, lambda objects: put_in_time(objects, key, data)),
+            job_id=self._job.id,
+            attempt=self._job.attempt,
+            spool=_spool(settings.state_dir, self._fence),
+            hot_limit=settings.hot_events,
+        ) as publisher:
+            yield publisher
 
     def _report(self, started: PhaseStarted) -> None:
         """Note a phase; the start of the play is committed before it happens: the point of no return."""
@@ -277,4 +277,4 @@ def _seconds(job: Job) -> float:
 def _spool(state_dir: Path, fence: Fence) -> Path:
     folder = state_dir / "spool"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder / f"{fence.job_id}.{fence.attempt}.ndjson"
+    return path_of(folder, fence.job_id, fence.attempt)

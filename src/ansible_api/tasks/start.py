@@ -1,7 +1,6 @@
 """Starting a worker process: checks first, then Celery with upkeep, until it is told to stop."""
 
 import os
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +25,6 @@ from ansible_api.tasks.upkeep import UpkeepStep
 from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, start_child
 
 TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "close", "deliver"))
-SPOOL_DAYS = 7
 log = get_logger(__name__)
 
 
@@ -57,14 +55,6 @@ def _check(settings: Settings) -> None:
         # A worker that died with its children, perhaps with its machine: its jobs need not wait for their leases' end.
         job_id, _, number = marker.rpartition(".")
         dead_attempts.put(DeadAttempt(job_id, attempt=int(number)))
-    _sweep_spool(settings.state_dir / "spool")
-
-
-def _sweep_spool(folder: Path) -> None:
-    """Drop what crashed attempts left, after somebody had the time to look at it."""
-    for path in folder.glob("*.ndjson"):
-        if path.stat().st_mtime < time.time() - SPOOL_DAYS * 86400:
-            path.unlink(missing_ok=True)
 
 
 def _connect_signals(settings: Settings, ready_file: Path | None) -> None:

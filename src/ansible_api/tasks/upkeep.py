@@ -27,11 +27,11 @@ from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks import results
+from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.worker import dead_attempts, node_name, unforked
 
-UNCLOSED_AFTER = 15.0
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add none
 log = get_logger(__name__)
 
@@ -55,6 +55,7 @@ class Upkeep:
             log.warning("upkeep waits for the database", error=error.detail)
             return
         self._healthy_since = self._healthy_since or time.monotonic()
+        self._attempt(partial(rescue, self._db, self._settings))  # before anybody looks for the logs
         self._attempt(self._replay_results)  # before what they tell of is given up
         self._attempt(self._end_dead_attempts)
         if self._trusts_leases():
@@ -127,10 +128,11 @@ class Upkeep:
                 self._queue.deliver(delivery_id)
 
     def _close_unclosed(self) -> None:
-        unclosed = self._db.read(store.unclosed, UNCLOSED_AFTER)
+        unclosed = self._db.read(store.unclosed)
         if unclosed and self._delivery_keeps_up():
             for job in unclosed:
-                self._queue.close(job.id, attempt=job.attempt)
+                if self._db.write(store.mark_closing, job):
+                    self._queue.close(job.id, attempt=job.attempt)
 
     def _delivery_keeps_up(self) -> bool:
         """While nobody works on `delivery`, every round of every worker would add the same messages to it."""

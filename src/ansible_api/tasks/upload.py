@@ -8,10 +8,13 @@ from typing import Any
 
 from celery import shared_task
 
+from ansible_api.db import Database
 from ansible_api.errors import AnsibleApiError, Unavailable
 from ansible_api.events import keys
-from ansible_api.events.subscribe import EventReader, text_of
-from ansible_api.events.types import Event
+from ansible_api.events.sofar import Form
+from ansible_api.events.subscribe import Batch, EventReader
+from ansible_api.jobs import store
+from ansible_api.jobs.state import LogStatus
 from ansible_api.logs import get_logger
 from ansible_api.objects import open_store
 from ansible_api.redis import async_client
@@ -25,24 +28,29 @@ log = get_logger(__name__)
 @shared_task(name=TaskName.UPLOAD, acks_late=True, ignore_result=False)
 def upload(job_id: str, attempt: int, product: str) -> dict[str, Any]:
     """Store the log or the events."""
-    return outcome(current().settings, job_id, attempt, product)
+    worker = current()
+    return outcome(worker.settings, worker.db, job_id, attempt, product)
 
 
-def outcome(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:
+def outcome(settings: Settings, db: Database, job_id: str, attempt: int, product: str) -> dict[str, Any]:
     """What became of the upload; any failure is a result, because a raise would skip the chord's body for ever."""
+    expected: int | None = None
     try:
-        return asyncio.run(_upload(settings, job_id, attempt, product))
+        job = db.read(store.get, job_id)
+        expected = job.events if job and job.attempt == attempt else None
+        place = (job_id, attempt)
+        return asyncio.run(_upload(settings, place, product, expected)) | {"kind": product, "expected": expected}
     except (AnsibleApiError, OSError) as error:
         log.warning("upload failed", job_id=job_id, product=product, error=str(error))
     except Exception:
         log.exception("upload failed", job_id=job_id, product=product)
-    return {"kind": product, "status": "failed"}
+    return {"kind": product, "status": LogStatus.FAILED, "expected": expected}
 
 
-async def _upload(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:
+async def _upload(settings: Settings, place: tuple[str, int], product: str, expected: int | None) -> dict[str, Any]:
     for pause in (0.5, 2.0, 5.0, None):
         try:
-            return await _upload_once(settings, job_id, attempt, product)
+            return await _upload_once(settings, place, product, expected)
         except Unavailable:
             if pause is None:
                 raise
@@ -50,21 +58,30 @@ async def _upload(settings: Settings, job_id: str, attempt: int, product: str) -
     raise AssertionError("unreachable")
 
 
-async def _upload_once(settings: Settings, job_id: str, attempt: int, product: str) -> dict[str, Any]:
-    key = keys.log_object(job_id, attempt) if product == "log" else keys.events_object(job_id, attempt)
+async def _upload_once(
+    settings: Settings, place: tuple[str, int], product: str, expected: int | None
+) -> dict[str, Any]:
     redis = async_client(settings.redis_url.get_secret_value())
     try:
         async with open_store(settings) as objects:
             with tempfile.NamedTemporaryFile() as file:
                 path = Path(file.name)
-                await _write(EventReader(redis, objects, job_id, attempt).history(ended=True), product, path)
+                form = Form.TEXT if product == "log" else Form.NDJSON
+                events = await _write(EventReader(redis, objects, *place).batches(ended=True), form, path)
+                whole = events == expected
+                key = (keys.log_object if product == "log" else keys.events_object)(*place, whole=whole)
                 stored = await objects.put(key, path)
     finally:
         await redis.aclose()
-    return {"kind": product, "status": "stored", "key": key, "size": stored.size, "sha256": stored.sha256}
+    status = LogStatus.STORED if whole else LogStatus.PARTIAL
+    return {"status": status, "key": key, "size": stored.size, "sha256": stored.sha256}
 
 
-async def _write(events: AsyncIterator[Event], product: str, path: Path) -> None:
+async def _write(batches: AsyncIterator[Batch], form: Form, path: Path) -> int:
+    """The number of the last event, and so of all."""
+    last = 0
     with path.open("wb") as file:
-        async for event in events:
-            file.write((text_of(event) if product == "log" else event.to_json() + "\n").encode())
+        async for batch in batches:
+            file.write(form.bytes_of_all(batch))
+            last = batch.last
+    return last

@@ -22,7 +22,7 @@ from ansible_api.events.publish import Publisher, mark_end
 from ansible_api.events.types import Event
 from ansible_api.jobs import store as jobs
 from ansible_api.jobs.model import JobObject
-from ansible_api.jobs.state import Phase, Status
+from ansible_api.jobs.state import LogStatus, Phase, Status
 from ansible_api.keys import store as keys
 from ansible_api.keys.model import Role
 from ansible_api.objects import with_store
@@ -112,7 +112,7 @@ class Worker:
             sha256=stored.sha256,
             created_at=datetime.now(UTC),
         )
-        places = {"log_status": "stored", "products": [product]}
+        places = {"log_status": LogStatus.STORED, "events": None, "products": [product]}
         assert self.api.database.write(jobs.close, self.fence.job_id, self.fence.attempt, **places)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from ansible_api.errors import Unavailable
 from ansible_api.events.publish import Publisher
 from ansible_api.events.subscribe import EventReader
 from ansible_api.events.types import Event
@@ -33,6 +34,8 @@ def objects(tmp_path: Path) -> ObjectStore:
 @pytest.fixture
 def publisher(redis_url: str, tmp_path: Path) -> Iterator[Publisher]:
     def put(key: str, data: bytes) -> None:
+        if (tmp_path / "object store is away").exists():
+            raise Unavailable("away")
         path = tmp_path / "objects" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -89,9 +92,28 @@ async def test_events_of_a_play_that_ended_while_redis_hung_are_kept(
         assert [event.seq async for event in events.history(ended=True)] == [1]
 
 
-async def test_a_follower_of_a_stream_that_lost_its_beginning_does_not_spin(
+async def test_what_redis_loses_while_a_play_runs_is_told_from_the_object_store(
     redis_under_test: RedisServer, publisher: Publisher, objects: ObjectStore
 ) -> None:
+    for seq in range(1, 4):
+        publisher.append(event(seq))
+        wait_for(lambda: length(redis_under_test.url)() == 1, message="nothing published")
+        redis_under_test.flush()
+    publisher.append(event(4))
+    wait_for(lambda: length(redis_under_test.url)() == 1, message="nothing published")
+    async with reader(redis_under_test.url, objects) as events:
+        told = list[int]()
+        async for batch in events.follow():
+            told += range(batch.first, batch.last + 1) if batch else []
+            if told[-1:] == [4]:
+                break
+    assert told == [1, 2, 3, 4]
+
+
+async def test_a_follower_of_a_stream_that_lost_its_beginning_does_not_spin(
+    redis_under_test: RedisServer, publisher: Publisher, objects: ObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "object store is away").touch()
     publisher.append(event(1))
     wait_for(lambda: length(redis_under_test.url)() == 1, message="nothing published")
     with Redis.from_url(redis_under_test.url) as connection:
@@ -125,7 +147,7 @@ async def test_a_backlog_larger_than_what_the_stream_may_hold_is_told_whole(
 async def test_an_event_that_is_being_written_is_published_when_it_is_whole(
     redis_under_test: RedisServer, publisher: Publisher, objects: ObjectStore, tmp_path: Path
 ) -> None:
-    line = event(1).to_json().encode() + b"\n"
+    line = b"0 " + event(1).to_line() + b"\n"
     with (tmp_path / "spool").open("ab", buffering=0) as spool:
         spool.write(line + line[:20])
         publisher._wake.set()

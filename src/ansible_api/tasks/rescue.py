@@ -1,0 +1,91 @@
+"""What becomes of the spools that nobody holds: their child was killed, or could not publish, or all is well.
+
+A spool stays until the log of its attempt is stored whole. One that the log may need goes to the object store as
+segments: before the job of a dead child is ended, or when closing it has found too little.
+"""
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ansible_api.db import Database
+from ansible_api.errors import Unavailable
+from ansible_api.events import keys
+from ansible_api.events.spool import SpoolReader, attempt_of, unheld
+from ansible_api.events.types import Place
+from ansible_api.jobs import store
+from ansible_api.jobs.model import Job
+from ansible_api.jobs.state import LogStatus
+from ansible_api.logs import get_logger
+from ansible_api.objects import ObjectStore, put_in_time, with_store
+from ansible_api.settings import Settings
+
+PATIENCE = 30.0  # seconds that the closing of an orderly end may take before its spool is read
+LIMIT = 30.0  # seconds for one spool at a time; the rest of it follows at the next look
+SPOOL_DAYS = 7
+log = get_logger(__name__)
+
+
+def rescue(db: Database, settings: Settings) -> None:
+    """Look at every spool once. Unavailable: database or object store are away, and the rest waits for next time."""
+    for path in (settings.state_dir / "spool").glob("*.ndjson"):
+        with suppress(FileNotFoundError), unheld(path) as spool:
+            attempt = attempt_of(path)
+            if spool is None or attempt is None:
+                continue
+            if _too_old(path) or not _needed(db, settings, spool, *attempt):
+                path.unlink()
+
+
+def _too_old(path: Path) -> bool:
+    return path.stat().st_mtime < time.time() - SPOOL_DAYS * 86400
+
+
+def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, attempt: int) -> bool:
+    """Store what the log may lack; False: the spool is of no more use."""
+    job = db.read(store.get, job_id)
+    if job is None or job.attempt != attempt or job.log_status == LogStatus.STORED:
+        return False
+    if _ended_well(job):
+        return True
+    events = with_store(settings, lambda objects: _fill(objects, settings, spool, job))
+    if db.write(store.rescued, job_id, attempt, events):
+        log.warning("a log is closed again, with what a spool had", job_id=job_id, events=events)
+        with suppress(Unavailable):  # they cost space, not truth
+            with_store(settings, lambda objects: _drop_partial(objects, job_id, attempt))
+    return True
+
+
+def _ended_well(job: Job) -> bool:
+    """Its child told how many events there are and is being closed: the stream has what the segments lack."""
+    if job.finished_at is None or job.events is None or job.log_status != LogStatus.PENDING:
+        return False
+    return (datetime.now(UTC) - job.finished_at).total_seconds() < PATIENCE
+
+
+async def _fill(objects: ObjectStore, settings: Settings, spool: SpoolReader, job: Job) -> int:
+    """Store as segments what they lack; how many events the spool has."""
+    known = keys.chain([name async for name in objects.keys(keys.segments(job.id, job.attempt))])
+    start = known[-1].end if known else Place()
+    if start.seq == job.events:
+        return start.seq
+    place, events, deadline = Place(), list[bytes](), time.monotonic() + LIMIT
+    while lines := spool.read(settings.hot_events):
+        for line in lines:
+            place = place.after(line.event, line.text_size)
+            if place.seq > start.seq:
+                events.append(line.event)
+        if events:
+            if time.monotonic() > deadline:
+                raise Unavailable("the object store takes a spool slowly")
+            name = keys.segment(job.id, job.attempt, keys.Segment(start, place))
+            await put_in_time(objects, name, b"".join(b"%b\n" % event for event in events))
+            log.info("events went from a spool to the object store", job_id=job.id, events=len(events))
+            start, events = place, []
+    return place.seq
+
+
+async def _drop_partial(objects: ObjectStore, job_id: str, attempt: int) -> None:
+    for name in (keys.log_object, keys.events_object):
+        await objects.delete(name(job_id, attempt, whole=False))

@@ -1,0 +1,219 @@
+"""A large log whose worker is killed at the play's end: a second worker finishes it, and nothing of it is missing.
+
+The full size, 1,000,000 lines of some 200 bytes: `TEST_LOG_LINES=1000000 pytest tests/acceptance/test_large_logs.py`.
+"""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ansible_api.events.spool import unheld
+from tests.acceptance.repos import make_repo, play
+from tests.acceptance.service import Service, installed, local_job
+from tests.servers.redis import RedisServer
+from tests.waiting import wait_for
+
+LINES = int(os.environ.get("TEST_LOG_LINES", "4000"))
+AT_ONCE = 1000 if LINES >= 100_000 else 100
+LIMIT = 60 + LINES / 500  # seconds
+FILTER = """
+def some_lines(block, count):
+    return [f"line {number:07d} {'x' * 190}" for number in range(block * count, (block + 1) * count)]
+
+class FilterModule:
+    def filters(self):
+        return {"some_lines": some_lines}
+"""
+PRINT = play(f"""
+- name: Print
+  debug:
+    msg: "{{{{ item | int | some_lines({AT_ONCE}) }}}}"
+  loop: "{{{{ range({LINES // AT_ONCE}) }}}}"
+  loop_control: {{label: ""}}
+""")
+LINE = re.compile(rb"line \d{7} x{190}")
+LAST = b"line %07d " % (LINES - 1)
+
+
+@pytest.fixture
+def service(tmp_path: Path, valkey_server: RedisServer) -> Iterator[Service]:
+    valkey_server.process.revive()
+    valkey_server.flush()
+    with installed(tmp_path, f"sqlite:///{tmp_path / 'database.sqlite'}", valkey_server.url) as service:
+        if LINES < 100_000:
+            service.env["HOT_EVENTS"] = "200000"
+        service.start_api()
+        yield service
+
+
+@pytest.fixture(scope="module")
+def printing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    files = {"site.yml": PRINT, "filter_plugins/lines.py": FILTER}
+    return make_repo(tmp_path_factory.mktemp("printing") / "repo", files)
+
+
+@pytest.fixture(params=["the same disk", "another disk"])
+def second_disk(request: pytest.FixtureRequest) -> bool:
+    return request.param == "another disk"
+
+
+def test_a_worker_killed_before_its_events_are_published(
+    service: Service, printing: Path, valkey_server: RedisServer, second_disk: bool
+) -> None:
+    worker, job_id = _begin(service, printing)
+    _wait_until_printing(service, job_id)
+    with _hung(valkey_server):
+        wait_for(lambda: LAST in _end_of(_spool(service, job_id)), LIMIT, message="the play did not print all")
+        _kill(worker)
+    told = _finish(service, job_id, second_disk)
+    assert told["status"] == "lost"
+    if second_disk:
+        assert told["log_status"] == "partial"
+        lines = LINE.findall(_download(service, job_id, "text"))
+        assert 0 < len(lines) < LINES
+        assert lines == _expected()[: len(lines)]
+    else:
+        assert told["log_status"] == "stored"
+        _check_every_way(service, job_id)
+
+
+def test_a_worker_killed_before_its_result_is_written(service: Service, printing: Path, second_disk: bool) -> None:
+    worker, job_id = _begin(service, printing)
+    wait_for(lambda: LAST in _end_of(_spool(service, job_id)), LIMIT, message="the play did not print all")
+    with _locked(service):
+        wait_for(lambda: _is_released(_spool(service, job_id)), LIMIT, message="the events were not published")
+        _kill(worker)
+    told = _finish(service, job_id, second_disk)
+    assert told["log_status"] == ("partial" if second_disk else "stored")  # nobody knows how many there were
+    _check_every_way(service, job_id)
+
+
+def test_a_worker_killed_before_its_log_is_stored(service: Service, printing: Path, second_disk: bool) -> None:
+    worker, job_id = _begin(service, printing)
+    told = service.wait_for_status(job_id, timeout=LIMIT)
+    assert told["status"] == "successful"
+    _kill(worker)
+    told = _finish(service, job_id, second_disk)
+    assert (told["status"], told["log_status"]) == ("successful", "stored")
+    _check_every_way(service, job_id)
+
+
+def _begin(service: Service, repo: Path) -> tuple["subprocess.Popen[bytes]", str]:
+    """A worker that runs jobs and stores no logs, and its job."""
+    return service.start_worker("default"), service.submit(local_job(repo))
+
+
+def _spool(service: Service, job_id: str) -> Path:
+    return service.folder / "state" / "spool" / f"{job_id}.1.ndjson"
+
+
+def _end_of(spool: Path) -> bytes:
+    try:
+        with spool.open("rb") as file:
+            file.seek(max(spool.stat().st_size - 500_000, 0))
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _is_released(spool: Path) -> bool:
+    with unheld(spool) as reader:
+        return reader is not None
+
+
+def _wait_until_printing(service: Service, job_id: str) -> None:
+    def printed() -> bool:
+        with service.client as client:
+            return len(client.get(f"/api/v1/jobs/{job_id}/events", params={"limit": 8}).json()["items"]) >= 8
+
+    wait_for(printed, LIMIT, message="the play did not print")
+
+
+@contextmanager
+def _hung(server: RedisServer) -> Iterator[None]:
+    server.process.pause()
+    try:
+        yield
+    finally:
+        server.process.resume()
+
+
+@contextmanager
+def _locked(service: Service) -> Iterator[None]:
+    """Nobody writes to the database meanwhile."""
+    with closing(sqlite3.connect(service.folder / "database.sqlite", timeout=30, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def _kill(worker: "subprocess.Popen[bytes]") -> None:
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait(10)
+
+
+def _finish(service: Service, job_id: str, second_disk: bool) -> dict[str, object]:
+    if second_disk:
+        service.env["STATE_DIR"] = str(service.folder / "other state")
+    service.start_worker(name="second")
+    return service.wait_for_closed(job_id, timeout=LIMIT)
+
+
+def _expected() -> list[bytes]:
+    return [b"line %07d %b" % (number, b"x" * 190) for number in range(LINES)]
+
+
+def _check_every_way(service: Service, job_id: str) -> None:
+    """Whole, in ranges, and as a stream: the same bytes, with every line that the play printed."""
+    text, ndjson = _download(service, job_id, "text"), _download(service, job_id, "ndjson")
+    assert LINE.findall(text) == _expected()
+    assert b"PLAY RECAP" in text or service.job(job_id)["status"] == "lost"
+    for form, whole in (("text", text), ("ndjson", ndjson)):
+        third = len(whole) // 3
+        ranges = [f"bytes=0-{third - 1}", f"bytes={third}-{2 * third}", f"bytes={2 * third + 1}-"]
+        assert b"".join(_download(service, job_id, form, wanted) for wanted in ranges) == whole
+    digest = hashlib.sha256()
+    text_digest = hashlib.sha256()
+    for line in _streamed(service, job_id):
+        digest.update(line + b"\n")
+        stdout = json.loads(line)["stdout"]
+        text_digest.update(stdout.encode() + b"\n" if stdout else b"")
+    assert digest.digest() == hashlib.sha256(ndjson).digest()
+    assert text_digest.digest() == hashlib.sha256(text).digest()
+    last = ndjson.count(b"\n")
+    with service.client as client:
+        page = client.get(f"/api/v1/jobs/{job_id}/events", params={"after": last - 2}).json()
+    assert [item["seq"] for item in page["items"]] == [last - 1, last]
+
+
+def _download(service: Service, job_id: str, form: str, wanted: str | None = None) -> bytes:
+    headers = {"Range": wanted} if wanted else {}
+    with service.client as client:
+        answer = client.get(f"/api/v1/jobs/{job_id}/logs", params={"format": form}, headers=headers)
+    assert answer.status_code == (206 if wanted else 200)
+    return answer.content
+
+
+def _streamed(service: Service, job_id: str) -> Iterator[bytes]:
+    """The data of every event frame."""
+    with service.client as client, client.stream("GET", f"/api/v1/jobs/{job_id}/stream") as answer:
+        assert answer.status_code == 200
+        rest, ended = b"", False
+        for chunk in answer.iter_raw():
+            *frames, rest = (rest + chunk).split(b"\n\n")
+            for frame in frames:
+                fields = dict(line.split(b": ", 1) for line in frame.split(b"\n") if not line.startswith(b":"))
+                ended = ended or fields.get(b"event") == b"end"
+                if fields.get(b"event") == b"event":
+                    yield fields[b"data"]
+        assert ended
