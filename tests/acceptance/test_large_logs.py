@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from ansible_api.events.spool import unheld
@@ -38,7 +37,7 @@ PRINT = play(f"""
 - name: Print
   debug:
     msg: "{{{{ item | int | some_lines({AT_ONCE}) }}}}"
-  loop: "{{{{ range({LINES // AT_ONCE}) }}}}"
+  loop: "{{{{ range({LINES // AT_ONCE}) | list }}}}"
   loop_control: {{label: ""}}
 """)
 LINE = re.compile(rb"line \d{7} x{190}")
