@@ -10,13 +10,16 @@ import re
 import signal
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from redis import Redis, RedisError
 
 from ansible_api.events.spool import unheld
+from ansible_api.redis import client
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, installed, local_job
 from tests.servers.redis import RedisServer
@@ -24,6 +27,7 @@ from tests.waiting import wait_for
 
 LINES = int(os.environ.get("TEST_LOG_LINES", "4000"))
 AT_ONCE = 1000 if LINES >= 100_000 else 100
+MIB = 1024 * 1024
 LIMIT = 60 + LINES / 500  # seconds
 FILTER = """
 def some_lines(block, count):
@@ -52,7 +56,44 @@ def service(tmp_path: Path, valkey_server: RedisServer) -> Iterator[Service]:
         if LINES < 100_000:
             service.env["HOT_EVENTS"] = "200000"
         service.start_api()
-        yield service
+        with _watched(service, valkey_server) as peak:
+            yield service
+    told = ", ".join(f"{name} {size / MIB:.1f} MiB" for name, size in sorted(peak.items()))
+    print(f"\n{LINES} lines: largest {told}")
+    assert peak["stream in Redis"] < 8 * MIB
+
+
+@contextmanager
+def _watched(service: Service, server: RedisServer) -> Iterator[dict[str, float]]:
+    """The largest sizes seen meanwhile: resident memory of processes, and of all streams in Redis."""
+    peak: dict[str, float] = {"stream in Redis": 0}
+    over = threading.Event()
+
+    def look(redis: "Redis") -> None:
+        for pid in service.pids():
+            with suppress(OSError, StopIteration):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                name = next(word.decode() for word in words if word in (b"api", b"worker"))
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                size = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+                peak[name] = max(peak.get(name, 0), size)
+        with suppress(RedisError):
+            names = redis.keys("ansible-api:events:*")
+            size = sum(redis.memory_usage(name, samples=0) or 0 for name in names)
+            peak["stream in Redis"] = max(peak["stream in Redis"], size)
+
+    def watch() -> None:
+        with client(server.url) as redis:
+            while not over.wait(0.5):
+                look(redis)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.fixture(scope="module")

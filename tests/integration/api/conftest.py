@@ -93,9 +93,10 @@ class Worker:
             with Publisher(client, put, spool=spool, hot_limit=hot_limit, **places) as publisher:
                 yield publisher
 
-    def finish(self, status: Status = Status.SUCCESSFUL, *, last_seq: int = 0) -> None:
+    def finish(self, status: Status = Status.SUCCESSFUL, *, last_seq: int = 0, events: int | None = None) -> None:
         """End the job, then wake who follows it."""
-        assert self.api.database.write(jobs.finish, self.fence, status, return_code=0, phase=Phase.FINISHING)
+        ending = {"return_code": 0, "phase": Phase.FINISHING, "events": events}
+        assert self.api.database.write(jobs.finish, self.fence, status, **ending)
         with sync_client(self.api.settings.redis_url.get_secret_value()) as client:
             mark_end(client, self.fence.job_id, self.fence.attempt, last_seq)
 

@@ -1,5 +1,6 @@
 """The log of a job, before, while and after it runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -47,6 +48,58 @@ async def test_while_it_plays_the_log_has_what_is_there_so_far(api: Api, tmp_pat
     assert [item["seq"] for item in page["items"]] == [11, 12, 13, 14, 15]
     assert page["next_after"] == 15
     assert last == {"items": [], "next_after": 50}
+
+
+@pytest.mark.parametrize("form", ["text", "ndjson"])
+@pytest.mark.parametrize("hot_limit", [4_000_000, 2_000, 1], ids=["in the stream", "half in segments", "in segments"])
+async def test_a_growing_log_is_read_by_ranges_that_fit_what_will_be_stored(
+    api: Api, tmp_path: Path, hot_limit: int, form: str
+) -> None:
+    events = [event(seq, result={"n": "ü" * (seq % 7)}) for seq in range(1, 61)]
+    if form == "text":
+        whole = "".join(f"line {seq}\n" for seq in range(1, 61)).encode()
+    else:
+        whole = b"".join(each.to_line() + b"\n" for each in events)
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.begin_play()
+
+        async def part(wanted: str) -> httpx.Response:
+            return await client.get(f"{address}/logs?format={form}", headers={"Range": f"bytes={wanted}"})
+
+        async def poll() -> None:
+            """As a client does that wants what is new."""
+            answer = await part(f"{len(seen)}-")
+            if answer.status_code == 206:
+                assert answer.headers["content-range"] == f"bytes {len(seen)}-{len(seen) + len(answer.content) - 1}/*"
+                seen.extend(answer.content)
+            else:
+                assert answer.status_code == 416
+                assert answer.headers["content-range"] == f"bytes */{len(seen)}"
+
+        seen = bytearray()
+        await poll()
+        with worker.publisher(tmp_path / "spool", hot_limit=hot_limit) as publisher:
+            for each in events:
+                await asyncio.to_thread(publisher.append, each)
+                if each.seq % 7 == 0:
+                    await poll()
+                    assert whole.startswith(seen)
+            await asyncio.to_thread(publisher.close)
+        while len(seen) < len(whole):
+            await poll()
+        assert seen == whole
+        await poll()
+        for start, end in [(0, 0), (5, 100), (300, 301), (400, len(whole) - 1), (200, 10**9)]:
+            answer = await part(f"{start}-{end}")
+            last = min(end, len(whole) - 1)
+            assert answer.headers["content-range"] == f"bytes {start}-{last}/*"
+            assert answer.content == whole[start : last + 1]
+        assert (await part("-30")).content == whole[-30:]
+        worker.finish(last_seq=60, events=60)
+        answer = await part("10-19")
+        assert (answer.content, answer.headers["content-range"]) == (whole[10:20], f"bytes 10-19/{len(whole)}")
 
 
 async def test_a_stored_log_comes_whole_or_in_part(api: Api) -> None:

@@ -1,0 +1,173 @@
+"""Storing and closing the log of an ended job, whatever Redis and the object store do meanwhile."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from ansible_api.credentials.cipher import Cipher
+from ansible_api.db import Database, now_plus
+from ansible_api.deliveries import store as deliveries
+from ansible_api.events import keys
+from ansible_api.events.publish import Publisher, mark_end
+from ansible_api.events.spool import path_of
+from ansible_api.jobs import store
+from ansible_api.jobs.state import LogStatus, Status
+from ansible_api.jobs.store import Fence
+from ansible_api.objects import with_store
+from ansible_api.settings import Settings
+from ansible_api.tasks import worker as workers
+from ansible_api.tasks.close import close_job
+from ansible_api.tasks.rescue import rescue
+from ansible_api.tasks.upload import outcome
+from ansible_api.tasks.worker import Worker, create_worker
+from tests.integration.conftest import MASTER_KEY
+from tests.integration.rows import past, put, row, running
+from tests.integration.spools import event, lines
+from tests.servers.redis import RedisServer
+from tests.waiting import wait_for
+
+EVENTS = 40
+
+
+@pytest.fixture
+def worker(
+    db: Database, settings: Settings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Worker]:
+    """What tasks see as theirs."""
+    redis_server.process.revive()
+    redis_server.flush()
+    made = create_worker(settings.model_copy(update={"redis_url": SecretStr(redis_server.url)}), "node")
+    monkeypatch.setattr(workers._Process, "worker", made)
+    yield made
+    made.db.close()
+    made.redis.close()
+
+
+@pytest.fixture
+def ended(db: Database, worker: Worker) -> Fence:
+    """A job that has ended well and is not closed; half of its events are in segments."""
+    fence = running(db)
+    folder = worker.settings.state_dir / "spool"
+    folder.mkdir(parents=True)
+
+    def keep(key: str, data: bytes) -> None:
+        with_store(worker.settings, lambda objects: objects.put(key, data))
+
+    place = {"job_id": fence.job_id, "attempt": 1, "spool": path_of(folder, fence.job_id, 1)}
+    published = keys.stream(fence.job_id, 1)
+    with Publisher(worker.redis, keep, hot_limit=1, **place) as publisher:
+        for seq in range(1, EVENTS + 1):
+            publisher.append(event(seq))
+            if seq == EVENTS // 2:
+                wait_for(lambda: worker.redis.xrange(published, min=f"{EVENTS // 2}-0"), message="not published")
+    db.write(store.finish, fence, Status.SUCCESSFUL, events=EVENTS)
+    mark_end(worker.redis, fence.job_id, 1, EVENTS)
+    return fence
+
+
+def uploads(worker: Worker, fence: Fence) -> list[dict[str, Any]]:
+    return [outcome(worker.settings, worker.db, fence.job_id, 1, product) for product in ("log", "events")]
+
+
+def objects(worker: Worker, fence: Fence) -> list[str]:
+    async def names(store: Any) -> list[str]:
+        return [name async for name in store.keys(f"jobs/{fence.job_id}/")]
+
+    found = with_store(worker.settings, names)
+    return [name.removeprefix(f"jobs/{fence.job_id}/1/").partition("/")[0] for name in found]
+
+
+def stored(worker: Worker, fence: Fence) -> bytes:
+    path = worker.settings.objects_dir / keys.events_object(fence.job_id, 1)  # type: ignore[operator]
+    return path.read_bytes()
+
+
+def test_a_whole_log_is_stored_once_and_its_segments_go(db: Database, worker: Worker, ended: Fence) -> None:
+    first, second = uploads(worker, ended), uploads(worker, ended)
+    for each in (first, second, first):
+        close_job(each, ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "stored"
+    assert sorted(product.kind for product in db.read(store.objects, ended.job_id)) == ["events", "log"]
+    assert objects(worker, ended) == ["events.ndjson", "log.txt"]
+    assert stored(worker, ended) == lines(EVENTS)
+
+
+def test_an_upload_that_begins_after_the_segments_went_stores_the_same(worker: Worker, ended: Fence) -> None:
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    worker.redis.flushall()
+    assert {each["status"] for each in uploads(worker, ended)} == {"stored"}
+    assert stored(worker, ended) == lines(EVENTS)
+
+
+def test_a_log_that_could_not_be_stored_releases_the_webhook_and_is_tried_again(
+    db: Database, worker: Worker, ended: Fence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cipher = Cipher.from_setting(SecretStr(MASTER_KEY))
+    delivery = db.write(deliveries.plan, cipher, team="red", job_id=ended.job_id, url="https://ci.example.com/hook")
+    told = []
+    monkeypatch.setattr(worker.queue, "deliver", told.append)
+    good = uploads(worker, ended)
+    close_job([good[0], {**good[1], "status": "failed"}], ended.job_id, 1)
+    job = row(db, ended.job_id)
+    assert (job["log_status"], job["closed_at"], told) == ("failed", None, [delivery.id])
+    assert "segments" in objects(worker, ended)
+    assert db.read(store.unclosed) == []  # not at once
+    put(db, ended.job_id, republish_at=past())
+    [due] = db.read(store.unclosed)
+    assert [db.write(store.mark_closing, due) for _ in range(2)] == [True, False]
+    assert db.read(store.unclosed) == []
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    assert (row(db, ended.job_id)["log_status"], told) == ("stored", [delivery.id])
+    assert "segments" not in objects(worker, ended)
+
+
+def test_a_log_that_cannot_be_stored_for_a_day_is_given_up(db: Database, worker: Worker, ended: Fence) -> None:
+    failed = [{"kind": "log", "status": "failed", "expected": EVENTS}]
+    pauses = []
+    while row(db, ended.job_id)["closed_at"] is None:
+        put(db, ended.job_id, republish_at=past())
+        [due] = db.read(store.unclosed)
+        assert db.write(store.mark_closing, due)
+        now = db.read(lambda session: session.scalar(now_plus().select()))
+        pauses.append((row(db, ended.job_id)["republish_at"] - now).total_seconds())
+        close_job(failed, ended.job_id, 1)
+    assert [round(pause) for pause in pauses[:3]] == [30, 60, 120]
+    assert max(pauses) <= 3600
+    assert 20 * 3600 < sum(pauses) < 28 * 3600
+    assert row(db, ended.job_id)["log_status"] == "failed"
+
+
+def test_a_log_without_its_end_is_partial_until_its_spool_is_found(db: Database, worker: Worker, ended: Fence) -> None:
+    worker.redis.flushall()
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "partial"
+    assert {"log.partial.txt", "segments"} <= {*objects(worker, ended)}
+    rescue(db, worker.settings)
+    assert row(db, ended.job_id)["log_status"] == "pending"
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "stored"
+    assert objects(worker, ended) == ["events.ndjson", "log.txt"]
+    assert stored(worker, ended) == lines(EVENTS)
+    rescue(db, worker.settings)
+    assert list((worker.settings.state_dir / "spool").iterdir()) == []
+
+
+def test_a_log_of_which_nobody_knows_how_long_it_was_is_partial(db: Database, worker: Worker, ended: Fence) -> None:
+    put(db, ended.job_id, events=None)
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "partial"
+    keys_ = sorted(product.key.rpartition("/")[2] for product in db.read(store.objects, ended.job_id))
+    assert keys_ == ["events.partial.ndjson", "log.partial.txt"]
+
+
+def test_a_closing_that_began_before_a_rescue_changes_nothing(db: Database, worker: Worker, ended: Fence) -> None:
+    put(db, ended.job_id, events=None)
+    before = uploads(worker, ended)
+    put(db, ended.job_id, events=EVENTS)
+    close_job(before, ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "pending"
+    between = [before[0], *uploads(worker, ended)[1:]]
+    close_job(between, ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == LogStatus.PENDING

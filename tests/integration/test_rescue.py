@@ -1,0 +1,162 @@
+"""Spools that nobody holds: what the log lacks goes to the object store, and no spool stays for ever."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_api.db import Database, now_plus
+from ansible_api.errors import Unavailable
+from ansible_api.events import keys
+from ansible_api.events.spool import SpoolWriter
+from ansible_api.events.types import Place
+from ansible_api.jobs import store
+from ansible_api.jobs.model import JobObject
+from ansible_api.jobs.state import LogStatus, Status
+from ansible_api.jobs.store import Fence
+from ansible_api.objects import with_store
+from ansible_api.settings import Settings
+from ansible_api.tasks.rescue import rescue
+from tests.integration.rows import past, put, row, running
+from tests.integration.spools import event, lines, spool
+
+
+def segments(settings: Settings, fence: Fence) -> list[bytes]:
+    """The contents of an attempt's segments, in order."""
+    folder = settings.objects_dir / keys.segments(fence.job_id, fence.attempt)  # type: ignore[operator]
+    return [path.read_bytes() for path in sorted(folder.glob("*"))]
+
+
+def end(db: Database, fence: Fence, **columns: Any) -> None:
+    db.write(store.finish, fence, Status.SUCCESSFUL)
+    put(db, fence.job_id, **columns)
+
+
+def test_what_a_dead_child_had_spooled_goes_to_the_store_and_its_number_to_the_row(
+    db: Database, settings: Settings
+) -> None:
+    fence = running(db)
+    path = spool(settings.state_dir, fence, 50)
+    with path.open("ab") as file:
+        file.write(b'40 {"seq":51,"ti')  # it was killed in the middle of a write
+    rescue(db, settings)
+    assert b"".join(segments(settings, fence)) == lines(50)
+    assert row(db, fence.job_id)["events"] == 50
+    assert path.exists()  # until the log is stored
+
+
+def test_only_what_the_segments_lack_is_stored(db: Database, settings: Settings) -> None:
+    fence = running(db)
+    spool(settings.state_dir, fence, 50)
+    place = Place()
+    for seq in range(1, 31):
+        place = place.after(event(seq).to_line(), event(seq).text_size())
+    first = keys.segment(fence.job_id, fence.attempt, keys.Segment(Place(), place))
+    with_store(settings, lambda objects: objects.put(first, lines(30)))
+    for _ in range(2):
+        rescue(db, settings)
+    assert segments(settings, fence) == [lines(30), lines(50, first=31)]
+
+
+def test_a_spool_that_somebody_holds_is_left_alone(db: Database, settings: Settings) -> None:
+    fence = running(db)
+    path = spool(settings.state_dir, fence, 5)
+    path.unlink()
+    writer = SpoolWriter(path)
+    writer.append(event(1))
+    rescue(db, settings)
+    assert segments(settings, fence) == []
+    writer.close()
+    rescue(db, settings)
+    assert segments(settings, fence) == [lines(1)]
+
+
+@pytest.mark.parametrize("columns", [{"attempt": 2}, {"log_status": LogStatus.STORED}], ids=["run again", "stored"])
+def test_the_spool_of_an_attempt_that_needs_it_no_more_is_removed(
+    db: Database, settings: Settings, columns: dict[str, Any]
+) -> None:
+    fence = running(db, **columns)
+    paths = [spool(settings.state_dir, fence, 5), spool(settings.state_dir, Fence("job-gone", 1, "nobody"), 5)]
+    rescue(db, settings)
+    assert not any(path.exists() for path in paths)
+    assert segments(settings, fence) == []
+
+
+def test_a_job_that_ended_orderly_is_closed_from_the_stream_first(db: Database, settings: Settings) -> None:
+    fence = running(db)
+    path = spool(settings.state_dir, fence, 5)
+    end(db, fence, events=5)
+    rescue(db, settings)
+    assert (segments(settings, fence), path.exists()) == ([], True)
+    put(db, fence.job_id, finished_at=past(60))  # nobody could
+    rescue(db, settings)
+    assert segments(settings, fence) == [lines(5)]
+
+
+@pytest.mark.parametrize("known", [None, 50])
+@pytest.mark.parametrize("log_status", [LogStatus.PARTIAL, LogStatus.FAILED])
+def test_a_log_that_was_closed_without_its_end_is_closed_again(
+    db: Database, settings: Settings, known: int | None, log_status: LogStatus
+) -> None:
+    fence = running(db)
+    path = spool(settings.state_dir, fence, 50)
+    end(db, fence, events=known)
+    key = keys.events_object(fence.job_id, 1, whole=False)
+    stored = with_store(settings, lambda objects: objects.put(key, lines(20)))
+    place = {"job_id": fence.job_id, "attempt": 1, "kind": "events", "key": key, "created_at": now_plus()}
+    product = JobObject(size=stored.size, sha256=stored.sha256, **place)
+    closing = {"log_status": log_status, "events": known, "products": [product]}
+    assert db.write(store.close, fence.job_id, 1, **closing)
+    put(db, fence.job_id, closed_at=now_plus())
+    rescue(db, settings)
+    now = row(db, fence.job_id)
+    assert (now["log_status"], now["closed_at"], now["events"]) == ("pending", None, 50)
+    assert db.read(store.objects, fence.job_id) == []
+    assert not (settings.objects_dir / key).exists()  # type: ignore[operator]
+    assert [job.id for job in db.read(store.unclosed)] == [fence.job_id]
+    assert path.exists()
+
+
+def test_a_spool_with_less_than_was_reported_does_not_open_a_log_again_and_again(
+    db: Database, settings: Settings
+) -> None:
+    fence = running(db)
+    spool(settings.state_dir, fence, 49)
+    end(db, fence, events=50)
+    assert db.write(store.close, fence.job_id, 1, log_status=LogStatus.PARTIAL, events=50, products=[])
+    rescue(db, settings)
+    assert row(db, fence.job_id)["log_status"] == "partial"
+    assert segments(settings, fence) == [lines(49)]
+
+
+def test_while_the_object_store_is_away_a_spool_waits(db: Database, settings: Settings) -> None:
+    fence = running(db)
+    path = spool(settings.state_dir, fence, 5)
+    objects = settings.objects_dir
+    assert objects is not None
+    objects.parent.mkdir(parents=True, exist_ok=True)
+    objects.touch()  # no directory
+    with pytest.raises(Unavailable):
+        rescue(db, settings)
+    assert path.exists()
+    objects.unlink()
+    rescue(db, settings)
+    assert segments(settings, fence) == [lines(5)]
+
+
+def test_a_spool_that_nobody_could_store_for_a_week_is_dropped(db: Database, settings: Settings) -> None:
+    path = spool(settings.state_dir, running(db), 5)
+    long_ago = time.time() - 8 * 86400
+    os.utime(path, (long_ago, long_ago))
+    rescue(db, settings)
+    assert not path.exists()
+
+
+def test_what_is_no_spool_is_left_alone(db: Database, settings: Settings) -> None:
+    stranger: Path = settings.state_dir / "spool" / "notes.ndjson"
+    stranger.parent.mkdir(parents=True)
+    stranger.touch()
+    rescue(db, settings)
+    assert stranger.exists()
