@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import dependencies, git, inventory, latency, memory, overhead, source, submissions, webhooks
+from bench import dependencies, events, git, inventory, latency, memory, overhead, source, submissions, webhooks
 from bench.figures import Figure, machine, table, write
 
 MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "dependencies": dependencies.measure,
     "inventory": inventory.measure,
     "memory": memory.measure,
+    "events": events.measure,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 

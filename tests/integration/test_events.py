@@ -254,3 +254,33 @@ async def test_the_stored_events_replace_a_stream_that_was_let_go(
     wait_for(lambda: not raw.exists(STREAM), message="the stream did not expire")
     assert await seqs(reader) == up_to(10)
     assert await seqs(reader, after=4) == up_to(10, first=5)
+
+
+class Counting(DirectoryStore):
+    """A store that counts what is read of it."""
+
+    read = 0
+
+    async def get(self, key: str, start: int | None = None, end: int | None = None) -> AsyncIterator[bytes]:
+        async for block in super().get(key, start, end):
+            self.read += len(block)
+            yield block
+
+
+async def test_any_place_of_a_large_stored_log_is_found_without_reading_the_rest(
+    redis_under_test: RedisServer, tmp_path: Path
+) -> None:
+    total, objects = 60_000, Counting(tmp_path / "objects")
+    lines = b"".join(event(seq).to_line() + b"\n" for seq in up_to(total))
+    await objects.put(keys.events_object(JOB, ATTEMPT), lines)
+    client = redis.async_client(redis_under_test.url)
+    reader = EventReader(client, objects, JOB, ATTEMPT)
+    for after in (total - 1, total - 3000, total // 2, 1):
+        objects.read = 0
+        first = await anext(reader.batches(after))
+        assert first.first == after + 1
+        assert Event.from_json(first.lines[0]).seq == after + 1
+        assert objects.read < len(lines) / 5
+    assert await seqs(reader, after=total - 2) == [total - 1, total]
+    assert await seqs(reader, after=total) == []
+    await client.aclose()

@@ -92,8 +92,13 @@ class Publisher:
     def _late(self) -> bool:
         return time.monotonic() > self._deadline
 
+    @property
+    def behind(self) -> int:
+        """Bytes that are spooled and not read yet."""
+        return self._writer.size - self._reader.position
+
     def _drained(self) -> bool:
-        return not self._pending and self._writer.size == self._reader.position
+        return not self._pending and not self.behind
 
     def _drain(self) -> bool:
         """Publish all that is spooled; False: Redis or the object store is away, or it is late."""
