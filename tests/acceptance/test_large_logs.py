@@ -26,7 +26,8 @@ from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
 
 LINES = int(os.environ.get("TEST_LOG_LINES", "4000"))
-AT_ONCE = 1000 if LINES >= 100_000 else 100
+FULL_SIZE = LINES >= 100_000
+AT_ONCE = 1000 if FULL_SIZE else 100
 MIB = 1024 * 1024
 LIMIT = 60 + LINES / 500  # seconds
 FILTER = """
@@ -48,12 +49,13 @@ LINE = re.compile(rb"line \d{7} x{190}")
 LAST = b"line %07d " % (LINES - 1)
 
 
-@pytest.fixture
-def service(tmp_path: Path, valkey_server: RedisServer) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, valkey_server: RedisServer) -> Iterator[Service]:
     valkey_server.process.revive()
     valkey_server.flush()
-    with installed(tmp_path, f"sqlite:///{tmp_path / 'database.sqlite'}", valkey_server.url) as service:
-        if LINES < 100_000:
+    folder = tmp_path_factory.mktemp("large")
+    with installed(folder, f"sqlite:///{folder / 'database.sqlite'}", valkey_server.url) as service:
+        if not FULL_SIZE:
             service.env["HOT_EVENTS"] = "200000"
         service.start_api()
         with _watched(service, valkey_server) as peak:
@@ -61,6 +63,18 @@ def service(tmp_path: Path, valkey_server: RedisServer) -> Iterator[Service]:
     told = ", ".join(f"{name} {size / MIB:.1f} MiB" for name, size in sorted(peak.items()))
     print(f"\n{LINES} lines: largest {told}")  # noqa: T201 - for whoever asks with -s
     assert peak["stream in Redis"] < 8 * MIB
+
+
+@pytest.fixture
+def service(installation: Service, tmp_path: Path) -> Iterator[Service]:
+    """An installation without workers, for a test that starts its own on a disk of their own."""
+    installation.env["STATE_DIR"] = str(tmp_path / "state")
+    api, *_ = installation.processes
+    yield installation
+    for worker in installation.processes:
+        if worker is not api and worker.poll() is None:
+            worker.terminate()
+            worker.wait(30)
 
 
 @contextmanager
@@ -102,11 +116,11 @@ def printing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_repo(tmp_path_factory.mktemp("printing") / "repo", files)
 
 
-@pytest.fixture(params=["the same disk", "another disk"])
-def second_disk(request: pytest.FixtureRequest) -> bool:
-    return request.param == "another disk"
+DISKS = pytest.mark.parametrize("second_disk", [False, True], ids=["the same disk", "another disk"])
+DISKS_IN_TIME = DISKS if FULL_SIZE else pytest.mark.parametrize("second_disk", [False], ids=["the same disk"])
 
 
+@DISKS
 def test_a_worker_killed_before_its_events_are_published(
     service: Service, printing: Path, valkey_server: RedisServer, second_disk: bool
 ) -> None:
@@ -127,6 +141,7 @@ def test_a_worker_killed_before_its_events_are_published(
         _check_every_way(service, job_id)
 
 
+@DISKS_IN_TIME
 def test_a_worker_killed_before_its_result_is_written(service: Service, printing: Path, second_disk: bool) -> None:
     worker, job_id = _begin(service, printing)
     wait_for(lambda: LAST in _end_of(_spool(service, job_id)), LIMIT, message="the play did not print all")
@@ -138,6 +153,7 @@ def test_a_worker_killed_before_its_result_is_written(service: Service, printing
     _check_every_way(service, job_id)
 
 
+@DISKS_IN_TIME
 def test_a_worker_killed_before_its_log_is_stored(service: Service, printing: Path, second_disk: bool) -> None:
     worker, job_id = _begin(service, printing)
     told = service.wait_for_status(job_id, timeout=LIMIT)
@@ -154,7 +170,7 @@ def _begin(service: Service, repo: Path) -> tuple["subprocess.Popen[bytes]", str
 
 
 def _spool(service: Service, job_id: str) -> Path:
-    return service.folder / "state" / "spool" / f"{job_id}.1.ndjson"
+    return Path(service.env["STATE_DIR"]) / "spool" / f"{job_id}.1.ndjson"
 
 
 def _end_of(spool: Path) -> bytes:
@@ -204,7 +220,7 @@ def _kill(worker: "subprocess.Popen[bytes]") -> None:
 
 def _finish(service: Service, job_id: str, second_disk: bool) -> dict[str, object]:
     if second_disk:
-        service.env["STATE_DIR"] = str(service.folder / "other state")
+        service.env["STATE_DIR"] += " of another worker"
     service.start_worker(name="second")
     return service.wait_for_closed(job_id, timeout=LIMIT)
 
