@@ -274,7 +274,7 @@ def test_closing_records_the_products_once(db: Database) -> None:
         product = JobObject(
             job_id=fence.job_id, attempt=1, kind="log", key="k", size=1, sha256="s", created_at=now_plus()
         )
-        stored = {"log_status": LogStatus.STORED, "events": None, "products": [product]}
+        stored = {"log_status": LogStatus.STORED, "events": 0, "products": [product]}
         return db.write(store.close, fence.job_id, attempt, **stored)
 
     assert not close()  # it runs

@@ -30,6 +30,7 @@ def segments(settings: Settings, fence: Fence) -> list[bytes]:
 
 
 def end(db: Database, fence: Fence, **columns: Any) -> None:
+    put(db, fence.job_id, play_started_at=now_plus())
     db.write(store.finish, fence, Status.SUCCESSFUL)
     put(db, fence.job_id, **columns)
 
@@ -160,3 +161,10 @@ def test_what_is_no_spool_is_left_alone(db: Database, settings: Settings) -> Non
     stranger.touch()
     rescue(db, settings)
     assert stranger.exists()
+
+
+def test_a_job_that_never_played_has_no_events(db: Database) -> None:
+    back, played = running(db), running(db, play_started_at=now_plus(), events=7)
+    for fence in (back, played):
+        assert db.write(store.finish, fence, Status.LOST)
+    assert (row(db, back.job_id)["events"], row(db, played.job_id)["events"]) == (0, 7)

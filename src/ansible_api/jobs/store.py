@@ -56,6 +56,8 @@ def transition(
         # Its closing is sent at once, and again by upkeep when it is not done by then.
         closing = {"republish_at": now_plus(CLOSE_AFTER), "republish_count": 0}
         values |= {"finished_at": now_plus(), "lease_until": None, "next_attempt_at": None} | closing
+    if source is Status.RUNNING:  # what has not begun to play has reported nothing
+        values = {"events": case((Job.play_started_at.is_(None), 0), else_=Job.events)} | values
     moved = _update(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
     if moved and source is Status.RUNNING:
         attempts.end(session, job_id, target)

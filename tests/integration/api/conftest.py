@@ -100,6 +100,10 @@ class Worker:
         with sync_client(self.api.settings.redis_url.get_secret_value()) as client:
             mark_end(client, self.fence.job_id, self.fence.attempt, last_seq)
 
+    def _events(self) -> int | None:
+        job = self.api.database.read(jobs.get, self.fence.job_id)
+        return job and job.events
+
     async def store(self, kind: str, data: bytes) -> None:
         """Store a product and close the job with it."""
         key = (log_object if kind == "log" else events_object)(self.fence.job_id, self.fence.attempt)
@@ -113,7 +117,7 @@ class Worker:
             sha256=stored.sha256,
             created_at=datetime.now(UTC),
         )
-        places = {"log_status": LogStatus.STORED, "events": None, "products": [product]}
+        places = {"log_status": LogStatus.STORED, "events": self._events(), "products": [product]}
         assert self.api.database.write(jobs.close, self.fence.job_id, self.fence.attempt, **places)
 
 

@@ -28,7 +28,7 @@ def end(api: Api, job_id: str) -> None:
     fence = store.Fence(job_id, job.attempt, "owner")
     good = dict.fromkeys(("ok", "changed", "failed", "unreachable", "skipped", "rescued", "ignored"), 0)
     api.database.write(store.save_hosts, fence, {"web1": good, "web2": good | {"failed": 1}})
-    assert api.database.write(store.finish, fence, Status.FAILED, commit=COMMIT, play_started_at=now_plus())
+    assert api.database.write(store.finish, fence, Status.FAILED, commit=COMMIT, events=3, play_started_at=now_plus())
 
 
 async def test_a_relaunch_is_a_new_job_on_the_failed_hosts_of_the_same_commit(api: Api) -> None:
@@ -105,7 +105,7 @@ async def test_a_log_is_kept_for_as_long_as_its_job_asked(api: Api) -> None:
         job_id = (await client.post(JOBS, json={**JOB, "options": {"retain_days": 2}})).json()["id"]
     end(api, job_id)
     product = JobObject(job_id=job_id, attempt=1, kind="log", key="k", size=1, sha256="x", created_at=now_plus())
-    assert api.database.write(store.close, job_id, 1, log_status=LogStatus.STORED, events=None, products=[product])
+    assert api.database.write(store.close, job_id, 1, log_status=LogStatus.STORED, events=3, products=[product])
     (kept,) = api.database.read(store.objects, job_id)
     assert kept.expires_at is not None
     assert (kept.expires_at - kept.created_at).days == 2
