@@ -23,7 +23,7 @@ from ansible_api.redis import client as redis_client
 from bench.figures import Figure
 from bench.installations import Servers, on_servers
 
-COUNT = 60_000  # events of 200 bytes of text
+COUNT = 1_000_000  # events of 200 bytes of text
 RATE_GOAL, MEMORY_GOAL = 10_000, 8  # events/s, MiB
 PUBLISHER = Path(__file__).with_name("publishing.py")
 
