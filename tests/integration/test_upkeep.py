@@ -119,13 +119,13 @@ def test_of_many_who_republish_at_once_one_may(db: Database) -> None:
     ("columns", "becomes", "code"),
     [
         ({}, Status.QUEUED, None),
-        ({"attempt": 3}, Status.ERROR, "worker_lost"),
+        ({"failures": 2}, Status.ERROR, "worker_lost"),
         ({"play_started_at": now_plus()}, Status.LOST, "worker_lost"),
-        ({"attempt": 3, "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
+        ({"failures": 2, "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
         ({"cancel_requested_at": now_plus()}, Status.CANCELED, None),
         ({"cancel_requested_at": now_plus(), "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
         ({"spec": RERUN, "play_started_at": now_plus()}, Status.QUEUED, None),
-        ({"spec": RERUN, "attempt": 3, "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
+        ({"spec": RERUN, "failures": 2, "play_started_at": now_plus()}, Status.LOST, "worker_lost"),
         ({"spec": RERUN, "cancel_requested_at": now_plus(), "play_started_at": now_plus()}, Status.CANCELED, None),
     ],
 )
