@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from ansible_api.schema import upgrade
+from tests.migrated import migrate
 from tests.processes import MARK, new_mark, processes_with
 from tests.servers.processes import free_port
 from tests.waiting import wait_for
@@ -161,7 +161,7 @@ class Service:
 @contextmanager
 def installed(folder: Path, database_url: str, redis_url: str, **settings: str) -> Iterator[Service]:
     """An installation with a fresh schema and an admin key, nothing started yet."""
-    upgrade(database_url)
+    migrate(database_url)
     master_key = folder / "master.key"
     master_key.touch(mode=0o600)
     master_key.write_text("1:" + b64encode(os.urandom(32)).decode())

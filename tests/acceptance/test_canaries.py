@@ -15,8 +15,8 @@ from ansible_api.execution.workspace import MARKER
 from ansible_api.keys import store as keys
 from ansible_api.keys.model import Role
 from ansible_api.redis import BROKER_DB, EVENT_DB, RESULT_DB, with_db
-from ansible_api.schema import upgrade
 from tests.acceptance.canaries import Canaries, Finding, ProcessWatch
+from tests.migrated import migrate
 from tests.servers.redis import RedisServer
 from tests.servers.s3 import S3Bucket
 from tests.waiting import wait_for
@@ -60,7 +60,7 @@ def test_a_canary_is_found_in_contents_and_names_of_files(tmp_path: Path) -> Non
 
 
 def test_a_canary_is_found_in_a_row(database_url: str) -> None:
-    upgrade(database_url)
+    migrate(database_url)
     assert not list(CANARIES.in_rows(database_url))
     db = Database(database_url)
     db.write(keys.create, team="red", name=f"a {SECRET}", role=Role.VIEWER)

@@ -10,8 +10,8 @@ from sqlalchemy import delete
 
 from ansible_api.db import Database
 from ansible_api.models import metadata
-from ansible_api.schema import upgrade
 from ansible_api.settings import Settings
+from tests.migrated import migrate
 from tests.servers.mariadb import MariaDBServer
 
 MASTER_KEY = "1:" + base64.b64encode(bytes(range(32))).decode()
@@ -20,7 +20,7 @@ MASTER_KEY = "1:" + base64.b64encode(bytes(range(32))).decode()
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
     url = f"sqlite:///{tmp_path_factory.mktemp('stores') / 'database.sqlite'}"
-    upgrade(url)
+    migrate(url)
     return url
 
 
@@ -28,7 +28,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 def migrated_mariadb(mariadb_server: MariaDBServer) -> str:
     mariadb_server.process.revive()
     url = mariadb_server.new_database()
-    upgrade(url)
+    migrate(url)
     return url
 
 

@@ -27,8 +27,8 @@ from ansible_api.keys import store as keys
 from ansible_api.keys.model import Role
 from ansible_api.objects import with_store
 from ansible_api.redis import client as sync_client
-from ansible_api.schema import upgrade
 from ansible_api.settings import Settings
+from tests.migrated import migrate
 
 MASTER_KEY = "1:" + base64.b64encode(bytes(range(32))).decode()
 JOB: dict[str, Any] = {
@@ -146,7 +146,7 @@ def new_settings(database_url: str, redis_server: Any, tmp_path: Path) -> Callab
     """Settings with a migrated database, on each kind of database."""
     redis_server.process.revive()
     redis_server.flush()
-    upgrade(database_url)
+    migrate(database_url)
 
     def make(**more: Any) -> Settings:
         return settings_of(database_url, redis_server.url, tmp_path / "objects", **more)
@@ -176,7 +176,7 @@ def sqlite_settings(sqlite_url: str, redis_server: Any, tmp_path: Path) -> Setti
     """Settings for what does not depend on the kind of database."""
     redis_server.process.revive()
     redis_server.flush()
-    upgrade(sqlite_url)
+    migrate(sqlite_url)
     return settings_of(sqlite_url, redis_server.url, tmp_path / "objects")
 
 

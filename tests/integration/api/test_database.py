@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_api.schema import upgrade
 from tests.integration.api.conftest import JOB, settings_of, started
+from tests.migrated import migrate
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
@@ -17,7 +17,7 @@ async def test_without_its_database_calls_are_unavailable_and_then_served_again(
     mariadb_url: str, mariadb_server: MariaDBServer, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     redis_server.process.revive()
-    upgrade(mariadb_url)
+    migrate(mariadb_url)
     async with started(settings_of(mariadb_url, redis_server.url, tmp_path)) as api, api.client() as client:
         assert (await client.post("/api/v1/jobs", json=JOB)).status_code == 202
         mariadb_server.process.kill()
@@ -35,7 +35,7 @@ async def test_a_connection_that_the_server_ended_while_it_rested_is_replaced(
     mariadb_url: str, mariadb_server: MariaDBServer, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     redis_server.process.revive()
-    upgrade(mariadb_url)
+    migrate(mariadb_url)
     name = mariadb_url.rpartition("/")[2]
     async with started(settings_of(mariadb_url, redis_server.url, tmp_path)) as api, api.client() as client:
         await client.post("/api/v1/jobs", json=JOB)
