@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     )
     webhook_jitter: float = Field(0.2, ge=0, le=1, description="pauses grow at random by up to this share")
     presign_ttl: int = Field(300, gt=0, description="a link to a log in S3 is good for so long")
+    artifact_files: int = Field(100, ge=0, description="most files that are kept of a play")
+    artifact_size: int = Field(32 * MIB, description="largest file that is kept of a play")
+    artifacts_size: int = Field(256 * MIB, description="of all files that are kept of a play")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod

@@ -7,7 +7,19 @@ import anyio
 from fastapi import FastAPI
 
 from ansible_api import __version__, celery, redis
-from ansible_api.api import credentials, deliveries, errors, health, jobs, keys, logs, openapi, stream, webhooks
+from ansible_api.api import (
+    artifacts,
+    credentials,
+    deliveries,
+    errors,
+    health,
+    jobs,
+    keys,
+    logs,
+    openapi,
+    stream,
+    webhooks,
+)
 from ansible_api.api.deps import Parts
 from ansible_api.api.middleware import RequestContext
 from ansible_api.api.publish import Publisher
@@ -37,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestContext)
     errors.install(app)
     openapi.install(app)
-    for door in (jobs, logs, stream, credentials, keys, deliveries, webhooks, health):
+    for door in (jobs, artifacts, logs, stream, credentials, keys, deliveries, webhooks, health):
         app.include_router(door.router)
     return app
 

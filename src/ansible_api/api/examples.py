@@ -258,6 +258,7 @@ JOB_QUEUED: Mapping[str, Any] = {
     "dependencies": None,
     "inventory": None,
     "plan": None,
+    "artifacts": None,
     "relaunch_of": None,
     "options": {**OPTIONS, "priority": 5},
     "progress": {"current_play": None, "current_task": None, "hosts_ok": 0, "hosts_failed": 0, "hosts_pending": 2},

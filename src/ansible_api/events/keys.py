@@ -32,6 +32,11 @@ def events_object(job_id: str, attempt: int, *, whole: bool = True) -> str:
     return f"jobs/{job_id}/{attempt}/{'events' if whole else 'events.partial'}.ndjson"
 
 
+def artifact(job_id: str, attempt: int, number: int) -> str:
+    """A file that the play left; names are kept in the job's row."""
+    return f"jobs/{job_id}/{attempt}/artifacts/{number:04d}"
+
+
 def segments(job_id: str, attempt: int) -> str:
     """The prefix of what moved out of Redis while the play ran."""
     return f"jobs/{job_id}/{attempt}/segments/"

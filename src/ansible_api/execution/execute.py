@@ -12,6 +12,7 @@ from typing import Any
 from ansible_api.errors import JobError, LeaseLost
 from ansible_api.events.types import Event
 from ansible_api.execution import runner
+from ansible_api.execution.artifacts import Artifacts, artifacts
 from ansible_api.execution.command import prepare_command
 from ansible_api.execution.dependencies import dependencies
 from ansible_api.execution.inventory import gather
@@ -52,8 +53,9 @@ def execute(
     emit: Callable[[Event], None],
     report: Report,
     pulse: Pulse,
+    conclude: Callable[[Outcome, Artifacts], None],
 ) -> Outcome:
-    """Run the attempt to its end.
+    """Run the attempt to its end; `conclude` hears of a play's end while what it left can still be read.
 
     Raises JobError when it cannot be run or must be broken off, LeaseLost (also from `report`) and Stopped. Whatever
     happens, no process, file or secret of it is left. Must be called from a thread that lives as long as the play:
@@ -73,7 +75,10 @@ def execute(
             raise type(error)(error.job_code, mask.text(error.detail)) from None
         report(PhaseStarted(Phase.PLAYING))  # the point of no return
         play = Play(room.marker, sandbox, config.cancel_grace, assignment.guard)
-        return _play(play, command, preparation, emit, pulse)
+        tally = Tally()
+        outcome = _play(play, command, preparation, tally, emit, pulse)
+        conclude(outcome, artifacts(room.artifacts, tally.data, mask, config.artifacts))
+        return outcome
 
 
 def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: Pulse) -> Command:
@@ -101,11 +106,10 @@ def _plan(preparation: Preparation, command: Command, emit: Callable[[Event], No
 
 
 def _play(
-    play: Play, command: Command, preparation: Preparation, emit: Callable[[Event], None], pulse: Pulse
+    play: Play, command: Command, preparation: Preparation, tally: Tally, emit: Callable[[Event], None], pulse: Pulse
 ) -> Outcome:
     options = preparation.spec.options
     clock = _Clock(options.timeout or preparation.config.timeout, options.idle_timeout)
-    tally = Tally()
 
     def take(event: Event) -> None:
         clock.heard()

@@ -7,6 +7,7 @@ from typing import Self
 
 from ansible_api.credentials.secrets import Secrets
 from ansible_api.egress import Policy
+from ansible_api.execution.artifacts import ArtifactLimits
 from ansible_api.execution.mask import Mask
 from ansible_api.execution.sandbox import Guard, Sandbox
 from ansible_api.execution.source import GitLimits
@@ -62,6 +63,7 @@ class ExecutionConfig:
     git: GitLimits = GitLimits()  # noqa: RUF009 - frozen
     galaxy: GalaxyLimits = GalaxyLimits()
     inventory: InventoryLimits = InventoryLimits()
+    artifacts: ArtifactLimits = ArtifactLimits()  # noqa: RUF009 - frozen
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -90,6 +92,7 @@ class ExecutionConfig:
                 git_schemes=settings.repo_schemes & PROXIED,
             ),
             inventory=InventoryLimits(timeout=settings.inventory_timeout, size=settings.inventory_size),
+            artifacts=ArtifactLimits(settings.artifact_files, settings.artifact_size, settings.artifacts_size),
         )
 
 

@@ -4,6 +4,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_api.events.types import Event
 from ansible_api.jobs.state import Status
@@ -44,6 +45,7 @@ class Tally:
     began: bool = False
     failed: dict[str, None] = field(default_factory=dict)
     unreachable: dict[str, None] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)  # of set_stats
     speech: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
 
     def take(self, event: Event) -> None:
@@ -56,6 +58,8 @@ class Tally:
             # The last word: a failure may have been ignored or rescued.
             self.failed = dict.fromkeys(event.result.get("failures") or ())
             self.unreachable = dict.fromkeys(event.result.get("dark") or ())
+            data = event.result.get("artifact_data")
+            self.data = data if isinstance(data, dict) else {}
         elif event.type == "runner_on_failed" and event.host and not event.result.get("ignore_errors"):
             self.failed[event.host] = None
         elif event.type in _SPEECH:

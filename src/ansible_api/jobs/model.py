@@ -56,6 +56,7 @@ class Job(Base):
     dependencies: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     inventory: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     plan: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    artifacts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     relaunch_of: Mapped[str | None] = mapped_column(String(40))
     timings: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
     current_play: Mapped[str | None] = mapped_column(String(255))

@@ -85,6 +85,9 @@ class JobView(Answer):
     plan: dict[str, Any] | None = Field(
         description="what would run, when options.dry_run asked for it; lists do without"
     )
+    artifacts: dict[str, Any] | None = Field(
+        description="what the play left: `data` of set_stats, `files`, and those `left_out`; lists do without"
+    )
     relaunch_of: str | None = Field(description="the job that this one repeats")
     options: dict[str, Any]
     progress: Progress
@@ -154,6 +157,7 @@ def job_view(
         dependencies=job.dependencies,
         inventory=job.inventory,
         plan=None if brief else job.plan,
+        artifacts=None if brief else job.artifacts,
         relaunch_of=job.relaunch_of,
         options=_without(job.spec["options"], "env", "limit") if brief else job.spec["options"],
         progress=Progress(

@@ -164,9 +164,15 @@ def page(
 ) -> Sequence[Job]:
     """The newest jobs of a team, `limit` of them, older than the job `before`: reads only what it returns.
 
-    Plans are left where they are: a page of them would be large.
+    Plans and artifacts are left where they are: a page of them would be large.
     """
-    wanted = select(Job).options(defer(Job.plan)).where(Job.team == team).order_by(Job.id.desc()).limit(limit)
+    wanted = (
+        select(Job)
+        .options(defer(Job.plan), defer(Job.artifacts))
+        .where(Job.team == team)
+        .order_by(Job.id.desc())
+        .limit(limit)
+    )
     if before is not None:
         wanted = wanted.where(Job.id < before)
     if statuses:

@@ -15,6 +15,7 @@ from ansible_api.db import now_plus
 from ansible_api.errors import JobError, LeaseLost, TransientJobError, Unavailable
 from ansible_api.events.publish import Publisher, mark_end
 from ansible_api.events.spool import path_of
+from ansible_api.execution.artifacts import Artifacts
 from ansible_api.execution.execute import PhaseStarted, Stopped, execute
 from ansible_api.execution.preparation import Assignment
 from ansible_api.execution.sandbox import Guard
@@ -28,6 +29,7 @@ from ansible_api.logs import get_logger
 from ansible_api.objects import put_in_time, with_store
 from ansible_api.routing import Queue, TaskName
 from ansible_api.tasks import results
+from ansible_api.tasks.artifacts import keep_artifacts
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.results import Kept, Result
 from ansible_api.tasks.retries import retries
@@ -148,6 +150,16 @@ class Attempt:
             least = replace(result, values={"events": result.values["events"]}, hosts={})
             return db.write(least.write)
 
+    def _conclude(self, outcome: Outcome, found: Artifacts) -> None:
+        """The play is over: keep its result first, then what it left."""
+        self._keep(outcome)
+        try:
+            kept = keep_artifacts(self._worker.settings, found, self._job.id, self._job.attempt)
+        except Exception:  # how the job ended matters more
+            log.exception("artifacts could not be kept")
+        else:
+            self._progress.set(artifacts=kept)
+
     def _keep(self, outcome: Outcome) -> None:
         """The result is on disk before anything else can go wrong."""
         self._outcome = outcome
@@ -170,11 +182,14 @@ class Attempt:
                 publisher.append(event)
                 self._progress.add(event)
 
-            outcome = execute(
-                assignment, worker.execution, emit=emit, report=self._report, pulse=lambda: self._heartbeat.reason
+            return execute(
+                assignment,
+                worker.execution,
+                emit=emit,
+                report=self._report,
+                pulse=lambda: self._heartbeat.reason,
+                conclude=self._conclude,
             )
-            self._keep(outcome)
-            return outcome
 
     @contextmanager
     def _publisher(self) -> Iterator[Publisher]:

@@ -29,6 +29,7 @@ from ansible_api.objects import with_store
 from ansible_api.redis import client as sync_client
 from ansible_api.settings import Settings
 from tests.migrated import migrate
+from tests.servers.s3 import S3Bucket
 
 MASTER_KEY = "1:" + base64.b64encode(bytes(range(32))).decode()
 JOB: dict[str, Any] = {
@@ -185,3 +186,16 @@ def ssh_key() -> str:
     """A private key in OpenSSH form."""
     key = ed25519.Ed25519PrivateKey.generate()
     return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+@pytest.fixture
+async def api_on_s3(sqlite_settings: Settings, s3_bucket: S3Bucket) -> AsyncIterator[Api]:
+    place = {
+        "s3_bucket": s3_bucket.name,
+        "s3_endpoint_url": s3_bucket.endpoint_url,
+        "s3_access_key_id": s3_bucket.access_key_id,
+        "s3_secret_access_key": s3_bucket.secret_access_key,
+    }
+    given = {"database_url": sqlite_settings.database_url, "redis_url": sqlite_settings.redis_url}
+    async with started(Settings(**given, **place, master_key=MASTER_KEY)) as api:  # type: ignore[arg-type]
+        yield api

@@ -1,15 +1,12 @@
 """The log of a job, before, while and after it runs."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from ansible_api.settings import Settings
-from tests.integration.api.conftest import JOB, MASTER_KEY, Api, event, started
-from tests.servers.s3 import S3Bucket
+from tests.integration.api.conftest import JOB, Api, event
 
 pytestmark = pytest.mark.anyio
 TEXT = b"0123456789"
@@ -147,19 +144,6 @@ async def test_an_unknown_format_is_refused(api: Api) -> None:
     async with api.client() as client:
         refused = await client.get(f"{await submitted(client)}/logs?format=pdf")
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/format")
-
-
-@pytest.fixture
-async def api_on_s3(sqlite_settings: Settings, s3_bucket: S3Bucket) -> AsyncIterator[Api]:
-    place = {
-        "s3_bucket": s3_bucket.name,
-        "s3_endpoint_url": s3_bucket.endpoint_url,
-        "s3_access_key_id": s3_bucket.access_key_id,
-        "s3_secret_access_key": s3_bucket.secret_access_key,
-    }
-    given = {"database_url": sqlite_settings.database_url, "redis_url": sqlite_settings.redis_url}
-    async with started(Settings(**given, **place, master_key=MASTER_KEY)) as api:  # type: ignore[arg-type]
-        yield api
 
 
 async def test_a_log_in_s3_is_at_a_presigned_address(api_on_s3: Api) -> None:

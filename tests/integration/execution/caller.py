@@ -17,4 +17,5 @@ if __name__ == "__main__":
         emit=lambda event: None,
         report=lambda started: None,
         pulse=lambda: None,
+        conclude=lambda outcome, found: None,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_api import processes
 from ansible_api.credentials.secrets import Secrets
 from ansible_api.events.types import Event
+from ansible_api.execution.artifacts import Artifacts, Found
 from ansible_api.execution.execute import PhaseStarted, execute
 from ansible_api.execution.preparation import Assignment, ExecutionConfig
 from ansible_api.execution.sandbox import Guard
@@ -56,6 +57,8 @@ class Trial:
     job_id: str = field(default_factory=lambda: f"job-{uuid.uuid4().hex}")
     events: list[Event] = field(default_factory=list)
     phases: list[PhaseStarted] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    files: list[Found] = field(default_factory=list)
     pulse: Callable[[], StopReason | None] = lambda: None
     on_report: Callable[[PhaseStarted], None] = lambda phase: None
 
@@ -66,7 +69,12 @@ class Trial:
             emit=self.events.append,
             report=self._report,
             pulse=lambda: self.pulse(),
+            conclude=self._conclude,
         )
+
+    def _conclude(self, outcome: Outcome, found: Artifacts) -> None:
+        self.data = dict(found.data)
+        self.files = list(found.files())
 
     def _report(self, started: PhaseStarted) -> None:
         self.phases.append(started)

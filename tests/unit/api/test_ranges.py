@@ -2,7 +2,7 @@
 
 import pytest
 
-from ansible_api.api.logs import Part, part_of
+from ansible_api.api.files import Part, part_of
 from ansible_api.errors import RangeNotSatisfiable
 
 
