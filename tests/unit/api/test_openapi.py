@@ -32,6 +32,7 @@ def test_every_call_of_the_api_is_there(document: dict[str, Any]) -> None:
     assert {name for name, _ in operations(document)} == {
         f"post {v1}/jobs", f"get {v1}/jobs", f"get {v1}/jobs/{{job_id}}", f"delete {v1}/jobs/{{job_id}}",
         f"post {v1}/jobs/{{job_id}}/relaunch",
+        f"get {v1}/jobs/{{job_id}}/artifacts", f"get {v1}/jobs/{{job_id}}/artifacts/{{name}}",
         f"post {v1}/jobs/{{job_id}}/cancel", f"get {v1}/jobs/{{job_id}}/stream", f"get {v1}/jobs/{{job_id}}/logs",
         f"get {v1}/jobs/{{job_id}}/events", f"get {v1}/jobs/{{job_id}}/hosts", f"get {v1}/jobs/{{job_id}}/deliveries",
         f"get {v1}/deliveries/{{delivery_id}}", f"post {v1}/deliveries/{{delivery_id}}/redeliver",
