@@ -1,0 +1,113 @@
+"""`python -m tests.faults`: hurt a whole installation in every way that is planned for, and print what it kept."""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.faults import kills
+from tests.faults.report import Result, table, write
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
+Scenario = Callable[[Path, bool, int], Result]
+
+
+def _kill_loop(folder: Path, short: bool, seed: int) -> Result:
+    return kills.kill_loop(folder, kills.SHORT if short else kills.LONG, seed)
+
+
+SCENARIOS: dict[str, Scenario] = {"kills": _kill_loop}
+SEEDS = {"kills": 3}  # side by side in the long round
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a promise was broken."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if arguments.json:
+        result = _run(arguments.only[0], arguments.short, arguments.seed, arguments.keep)
+        arguments.json.write_text(json.dumps(asdict(result)))
+        return 0
+    results: list[Result] = []
+    for number in range(arguments.rounds):
+        results = _round(arguments, arguments.seed + 100 * number)
+        text = table(results)
+        print(text, flush=True)
+        for result in results:
+            print("\n".join(f"{result.scenario}: {trouble}" for trouble in result.troubles), flush=True)
+        if not all(result.passed for result in results):
+            return 1
+    if arguments.write:
+        write(DOCUMENT, f"`make faults`, the last of {arguments.rounds} rounds\n\n{table(results)}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
+    parser.add_argument("--short", action="store_true", help="the round that runs with the tests")
+    parser.add_argument("--write", action="store_true", help="renew the table in docs/reliability.md")
+    parser.add_argument("--keep", type=Path, help="keep logs and data in this directory")
+    parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)  # one scenario in a process of its own
+    return parser.parse_args()
+
+
+def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
+    results = []
+    print(f"seed {seed}", flush=True)
+    for name in arguments.only:
+        seeds = 1 if arguments.short else SEEDS.get(name, 1)
+        if seeds > 1:
+            result = _side_by_side(name, [seed + number for number in range(seeds)], arguments.keep)
+        else:
+            result = _run(name, arguments.short, seed, arguments.keep)
+        print(f"{name}: {'kept' if result.passed else 'BROKEN'} in {result.seconds:.0f} s", flush=True)
+        results.append(result)
+    return results
+
+
+def _run(name: str, short: bool, seed: int, keep: Path | None) -> Result:
+    began = time.monotonic()
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=keep))
+        result = SCENARIOS[name](folder, short, seed)
+    else:
+        with tempfile.TemporaryDirectory(prefix="ansible-api-faults-", ignore_cleanup_errors=True) as temporary:
+            result = SCENARIOS[name](Path(temporary), short, seed)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _side_by_side(name: str, seeds: list[int], keep: Path | None) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        started = []
+        for seed in seeds:
+            out = Path(folder) / f"{seed}.json"
+            argv = [sys.executable, "-m", "tests.faults", "--only", name, "--seed", str(seed), "--json", str(out)]
+            argv += ["--keep", str(keep)] if keep else []
+            started.append((out, subprocess.Popen(argv)))
+        whole: Result | None = None
+        for out, process in started:
+            if process.wait() != 0:
+                raise SystemExit(f"{name} could not be run")
+            result = Result(**json.loads(out.read_text()))
+            if whole is None:
+                whole = result
+            else:
+                whole.add(result)
+    assert whole is not None
+    return whole
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
