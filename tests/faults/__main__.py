@@ -12,18 +12,23 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults import kills
+from tests.faults import crash_points, kills, mariadb_faults, poison, redis_faults, repeats, rolling
+from tests.faults.installation import Installation, installation
 from tests.faults.report import Result, table, write
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
-Scenario = Callable[[Path, bool, int], Result]
+Scenario = Callable[[Installation, bool, int], Result]
 
 
-def _kill_loop(folder: Path, short: bool, seed: int) -> Result:
-    return kills.kill_loop(folder, kills.SHORT if short else kills.LONG, seed)
-
-
-SCENARIOS: dict[str, Scenario] = {"kills": _kill_loop}
+SCENARIOS: dict[str, Scenario] = {
+    "kills": kills.kill_loop,
+    "repeats": repeats.repeats,
+    "redis": redis_faults.redis_faults,
+    "mariadb": mariadb_faults.mariadb_faults,
+    "rolling": rolling.rolling_restart,
+    "crashes": crash_points.crash_points,
+    "poison": poison.poison,
+}
 SEEDS = {"kills": 3}  # side by side in the long round
 
 
@@ -80,12 +85,17 @@ def _run(name: str, short: bool, seed: int, keep: Path | None) -> Result:
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=keep))
-        result = SCENARIOS[name](folder, short, seed)
+        result = _with_installation(name, folder, short, seed)
     else:
         with tempfile.TemporaryDirectory(prefix="ansible-api-faults-", ignore_cleanup_errors=True) as temporary:
-            result = SCENARIOS[name](Path(temporary), short, seed)
+            result = _with_installation(name, Path(temporary), short, seed)
     result.seconds = time.monotonic() - began
     return result
+
+
+def _with_installation(name: str, folder: Path, short: bool, seed: int) -> Result:
+    with installation(folder) as rig:
+        return SCENARIOS[name](rig, short, seed)
 
 
 def _side_by_side(name: str, seeds: list[int], keep: Path | None) -> Result:

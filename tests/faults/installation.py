@@ -3,6 +3,7 @@
 import random
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,6 +15,7 @@ import httpx
 from ansible_api import processes
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, installed
+from tests.faults import crashing
 from tests.faults.ledger import NOTE, Ledger, ledger
 from tests.processes import processes_with
 from tests.servers.mariadb import MariaDBServer, mariadb
@@ -23,6 +25,8 @@ from tests.servers.s3 import S3Bucket, S3Server, s3
 from tests.servers.webhook_sink import WebhookSink, webhook_sink
 from tests.waiting import wait_for
 
+COMMAND = (sys.executable, "-P", "-m", "tests.faults.crashing")
+ROOT = Path(__file__).parents[2]
 LEASE = 4.0
 STUCK_LIMIT = LEASE + 15.0  # what the design promises
 SETTINGS = {
@@ -82,6 +86,17 @@ class Installation:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
+    def armed(self) -> Path:
+        """The directory of the points at which processes end: see crashing.py."""
+        return self.folder / "armed"
+
+    def arm(self, point: str, whom: str) -> None:
+        """Have whoever comes to the point end there: `*`, `label` or a job's id."""
+        written = self.armed / f".{point}"
+        written.write_text(whom)
+        written.rename(self.armed / point)
+
+    @property
     def database(self) -> str:
         return self.service.env["DATABASE_URL"].rsplit("/", 1)[1]
 
@@ -120,14 +135,17 @@ class Installation:
     def start(self, part: Part) -> None:
         with self._lock:
             (self.folder / f"{part.name}.ready").unlink(missing_ok=True)
-            part.process = self.service.start(part.name, *part.arguments, **part.env)
+            env = {"PYTHONPATH": str(ROOT), crashing.ARMED: str(self.armed)}
+            part.process = self.service.start(part.name, *part.arguments, **env, **part.env)
 
     def wait_until_ready(self, *parts: Part) -> None:
         for part in parts or tuple(self.parts.values()):
             limit = {"timeout": 60.0, "message": f"{part.name} not ready: {self.service.log(part.name)[-2000:]}"}
-            wait_for(lambda part=part: self._is_ready(part), interval=0.1, **limit)  # type: ignore[misc, arg-type]
+            wait_for(lambda part=part: self.is_ready(part), interval=0.1, **limit)  # type: ignore[misc, arg-type]
 
-    def _is_ready(self, part: Part) -> bool:
+    def is_ready(self, part: Part) -> bool:
+        if not part.running:
+            return False
         if part.port is None:
             return (self.folder / f"{part.name}.ready").exists()
         with suppress(httpx.HTTPError), self.client(part) as client:
@@ -177,7 +195,9 @@ def installation(folder: Path, *, apis: int = 2, workers: int = 3, **settings: s
         repo = make_repo(folder / "repo", files)
         wanted = SETTINGS | _s3_settings(bucket) | settings
         service = stack.enter_context(installed(rooms["service"], database.new_database(), broker.url, **wanted))
+        service.command = COMMAND
         whole = Installation(rooms["service"], service, broker, database, storage, bucket, sink, notes, repo)
+        whole.armed.mkdir()
         for number in range(apis):
             service.port = whole.add_api(f"api{number + 1}").port or 0
         for number in range(workers):

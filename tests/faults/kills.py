@@ -3,9 +3,8 @@
 import random
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from tests.faults.installation import Installation, installation
+from tests.faults.installation import Installation
 from tests.faults.load import Load, job
 from tests.faults.oracle import judge, watching
 from tests.faults.report import Result
@@ -21,17 +20,12 @@ class KillPlan:
 
 
 LONG = KillPlan(kills=334, jobs=500, pauses=(1.0, 4.0))  # of one seed; three of them make 1,000
-SHORT = KillPlan(kills=60, jobs=40, pauses=(0.2, 1.0))
+SHORT = KillPlan(kills=60, jobs=30, pauses=(0.5, 1.8))
 
 
-def kill_loop(folder: Path, plan: KillPlan, seed: int) -> Result:
-    """An installation of its own, so that seeds can run side by side."""
-    with installation(folder) as rig:
-        return kill_loop_in(rig, plan, seed)
-
-
-def kill_loop_in(rig: Installation, plan: KillPlan, seed: int) -> Result:
+def kill_loop(rig: Installation, short: bool, seed: int) -> Result:
     """Kill at random until all kills are done and all jobs accepted, then let the rest end."""
+    plan = SHORT if short else LONG
     dice = random.Random(seed)
     result = Result("kill loop")
     mixed = random.Random(seed + 1)
@@ -48,11 +42,13 @@ def kill_loop_in(rig: Installation, plan: KillPlan, seed: int) -> Result:
 
 
 def _victim(rig: Installation, dice: random.Random) -> int:
-    """A worker, a process below one, or an API; each kind as likely as the others."""
+    """A worker, a process below one, or an API: whichever takes work by now, or nothing would ever be repaired."""
     while True:
-        kind = dice.choice(("worker", "child", "api"))
-        part = dice.choice(rig.apis() if kind == "api" else rig.workers())
-        candidates = part.children() if kind == "child" else [part.pid] if part.running else []
+        kind = dice.choice(("worker", "child", "child", "api"))
+        part = dice.choice(
+            [part for part in (rig.apis() if kind == "api" else rig.workers()) if rig.is_ready(part)] or [None]
+        )
+        candidates = [] if part is None else part.children() if kind == "child" else [part.pid]
         if candidates:
             return dice.choice(candidates)
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The judge outside the service: what was accepted, what really played, what arrived at the receiver and in the store."""
+"""The judge outside the service: what was accepted, what really played, what reached the receiver and the store."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 
 from tests.acceptance.service import TERMINAL
-from tests.faults.installation import STUCK_LIMIT, Installation
+from tests.faults.installation import LEASE, STUCK_LIMIT, Installation
 from tests.faults.report import Result
 from tests.waiting import wait_for
 
@@ -25,23 +25,36 @@ class Watch:
 
     rig: Installation
     longest: float = 0.0
+    what: str = ""
     _dead_since: dict[tuple[str, int], float] = field(default_factory=dict)
+    _up_since: dict[int, float] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         while not self._stop.wait(0.5):
-            with suppress(Exception):  # the database may be what is down: nobody can repair anything meanwhile
+            try:
                 self._look()
+            except Exception:  # noqa: BLE001 - the database may be what is down: nobody can repair anything meanwhile
+                self._dead_since = {}
+                self._up_since = {}
 
     def _look(self) -> None:
         running = self.rig.rows("SELECT id, attempt, lease_owner FROM $jobs WHERE status = 'running'")
         now = time.monotonic()
+        somebody = self._somebody_could_repair(now)
         seen = {}
         for job, attempt, owner in running:
-            if owner and not _alive(int(owner.rpartition("/")[2])):
+            if somebody and owner and not _alive(int(owner.rpartition("/")[2])):
                 seen[(job, attempt)] = self._dead_since.get((job, attempt), now)
-                self.longest = max(self.longest, now - seen[(job, attempt)])
+                if now - seen[(job, attempt)] > self.longest:
+                    self.longest, self.what = now - seen[(job, attempt)], f"{job}.{attempt}"
         self._dead_since = seen
+
+    def _somebody_could_repair(self, now: float) -> bool:
+        """A worker ends no lease before it has seen the database for a whole one; time before that does not count."""
+        ready = [part.pid for part in self.rig.workers() if self.rig.is_ready(part)]
+        self._up_since = {pid: self._up_since.get(pid, now) for pid in ready}
+        return any(now - since > LEASE for since in self._up_since.values())
 
     def stop(self) -> None:
         self._stop.set()
@@ -60,13 +73,17 @@ def watching(rig: Installation) -> Iterator[Watch]:
 
 
 def judge(
-    rig: Installation, result: Result, accepted: Mapping[str, dict[str, Any]], watch: Watch | None = None, *,
+    rig: Installation,
+    result: Result,
+    accepted: Mapping[str, dict[str, Any]],
+    watch: Watch | None = None,
+    *,
     limit: float = 120,
 ) -> dict[str, dict[str, Any]]:
     """Wait until everything that was accepted has ended, then hold the promises against it; the jobs as answered."""
     ids = list(accepted)
     with suppress(AssertionError):  # what has not ended by then is counted below
-        wait_for(lambda: not _unsettled(rig, ids), limit, interval=0.5)
+        wait_for(lambda: not unsettled(rig, ids), limit, interval=0.5)
     jobs = _answered(rig, ids)
     result.jobs += len(ids)
     _lost(result, jobs, ids)
@@ -75,11 +92,13 @@ def judge(
     _objects(rig, result, jobs)
     if watch is not None:
         result.stuck = max(result.stuck, watch.longest)
-        result.expect(watch.longest <= STUCK_LIMIT, f"a job stood still for {watch.longest:.1f} s after its worker's death")
+        result.expect(
+            watch.longest <= STUCK_LIMIT, f"{watch.what} stood still for {watch.longest:.1f} s after its worker's death"
+        )
     return jobs
 
 
-def _unsettled(rig: Installation, ids: Iterable[str]) -> list[str]:
+def unsettled(rig: Installation, ids: Iterable[str]) -> list[str]:
     """Jobs that have not ended, are not closed, or whose webhook is still on its way."""
     wanted = set(ids)
     try:
