@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class Part:
     arguments: tuple[str, ...]
     env: dict[str, str]
     port: int | None = None
+    prefix: tuple[str, ...] = ()  # a program that starts it elsewhere
     process: subprocess.Popen[bytes] | None = None
     kept: bool = True
 
@@ -119,13 +120,23 @@ class Installation:
         port = free_port()
         return self._add(Part(name, ("api", "--port", str(port)), {}, port))
 
-    def add_worker(self, name: str, *, concurrency: int = 2, queues: tuple[str, ...] = (), **settings: str) -> Part:
+    def add_worker(
+        self,
+        name: str,
+        *,
+        concurrency: int = 2,
+        queues: tuple[str, ...] = (),
+        prefix: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> Part:
         """A worker with a state directory of its own."""
-        env = {"STATE_DIR": str(self.folder / f"state-{name}")} | settings
+        ours = {"STATE_DIR": str(self.folder / f"state-{name}")} | settings
         named = tuple(word for queue in queues for word in ("--queue", queue))
         ready = str(self.folder / f"{name}.ready")
         arguments = ("worker", *named, "--concurrency", str(concurrency), "--ready-file", ready)
-        return self._add(Part(name, arguments, {f"ANSIBLE_API_{key}": value for key, value in env.items()}))
+        whole = {f"ANSIBLE_API_{key}": value for key, value in ours.items()} | dict(env or {})
+        return self._add(Part(name, arguments, whole, prefix=prefix))
 
     def _add(self, part: Part) -> Part:
         self.parts[part.name] = part
@@ -135,6 +146,7 @@ class Installation:
     def start(self, part: Part) -> None:
         with self._lock:
             (self.folder / f"{part.name}.ready").unlink(missing_ok=True)
+            self.service.command = (*part.prefix, *COMMAND)
             env = {"PYTHONPATH": str(ROOT), crashing.ARMED: str(self.armed)}
             part.process = self.service.start(part.name, *part.arguments, **env, **part.env)
 
@@ -195,7 +207,6 @@ def installation(folder: Path, *, apis: int = 2, workers: int = 3, **settings: s
         repo = make_repo(folder / "repo", files)
         wanted = SETTINGS | _s3_settings(bucket) | settings
         service = stack.enter_context(installed(rooms["service"], database.new_database(), broker.url, **wanted))
-        service.command = COMMAND
         whole = Installation(rooms["service"], service, broker, database, storage, bucket, sink, notes, repo)
         whole.armed.mkdir()
         for number in range(apis):

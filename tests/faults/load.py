@@ -23,10 +23,12 @@ class Answer:
     body: str = ""
 
 
-def job(rig: Installation, *, seconds: float = 0.3, code: int = 0, **options: Any) -> dict[str, Any]:
+def job(
+    rig: Installation, *, seconds: float = 0.3, code: int = 0, ledger: str | None = None, **options: Any
+) -> dict[str, Any]:
     """A job whose play notes its start and end in the ledger, and whose webhook goes to the sink."""
     inventory = {"type": "inline", "hosts": ["here"], "group_vars": {"all": {"ansible_connection": "local"}}}
-    note = {"ledger": rig.ledger.host, "port": rig.ledger.port, "seconds": seconds, "code": code}
+    note = {"ledger": ledger or rig.ledger.host, "port": rig.ledger.port, "seconds": seconds, "code": code}
     return {
         "source": {"type": "playbook", "repo": str(rig.repo), "path": "site.yml"},
         "inventory": inventory,
