@@ -8,11 +8,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults import crash_points, kills, mariadb_faults, poison, redis_faults, repeats, rolling
+from tests.faults import (
+    crash_points,
+    cut_off,
+    disconnects,
+    full_disk,
+    kills,
+    mariadb_faults,
+    poison,
+    redis_faults,
+    repeats,
+    rolling,
+    soak,
+    store_faults,
+    visibility,
+    zombie,
+)
 from tests.faults.installation import Installation, installation
 from tests.faults.report import Result, table, write
 
@@ -28,6 +45,13 @@ SCENARIOS: dict[str, Scenario] = {
     "rolling": rolling.rolling_restart,
     "crashes": crash_points.crash_points,
     "poison": poison.poison,
+    "zombie": zombie.zombie,
+    "visibility": visibility.visibility,
+    "store": store_faults.store_faults,
+    "cutoff": cut_off.cut_off,
+    "disk": full_disk.full_disk,
+    "disconnects": disconnects.disconnects,
+    "soak": soak.soak,
 }
 SEEDS = {"kills": 3}  # side by side in the long round
 
@@ -37,7 +61,7 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if arguments.json:
-        result = _run(arguments.only[0], arguments.short, arguments.seed, arguments.keep)
+        result = _alone(arguments.only[0], arguments.seed, arguments.keep)
         arguments.json.write_text(json.dumps(asdict(result)))
         return 0
     results: list[Result] = []
@@ -67,35 +91,61 @@ def _arguments() -> argparse.Namespace:
 
 
 def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
-    results = []
+    """The short round shares one installation; in the long one each scenario has its own."""
     print(f"seed {seed}", flush=True)
+    if arguments.short:
+        with _folder("short", seed, arguments.keep) as folder:
+            return short_round(folder, arguments.only, seed)
+    results = []
     for name in arguments.only:
-        seeds = 1 if arguments.short else SEEDS.get(name, 1)
-        if seeds > 1:
-            result = _side_by_side(name, [seed + number for number in range(seeds)], arguments.keep)
+        seeds = [seed + number for number in range(SEEDS.get(name, 1))]
+        if len(seeds) > 1:
+            result = _side_by_side(name, seeds, arguments.keep)
         else:
-            result = _run(name, arguments.short, seed, arguments.keep)
-        print(f"{name}: {'kept' if result.passed else 'BROKEN'} in {result.seconds:.0f} s", flush=True)
+            result = _alone(name, seed, arguments.keep)
+        tell(name, result)
         results.append(result)
     return results
 
 
-def _run(name: str, short: bool, seed: int, keep: Path | None) -> Result:
+def short_round(folder: Path, names: Sequence[str], seed: int) -> list[Result]:
+    """Scenarios one after another in one installation."""
+    results = []
+    with installation(folder) as rig:
+        for name in names:
+            results.append(run(rig, name, short=True, seed=seed))
+            tell(name, results[-1])
+    return results
+
+
+def run(rig: Installation, name: str, *, short: bool, seed: int) -> Result:
+    """One scenario; what it could not do is a trouble like others."""
     began = time.monotonic()
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=keep))
-        result = _with_installation(name, folder, short, seed)
-    else:
-        with tempfile.TemporaryDirectory(prefix="ansible-api-faults-", ignore_cleanup_errors=True) as temporary:
-            result = _with_installation(name, Path(temporary), short, seed)
+    try:
+        result = SCENARIOS[name](rig, short, seed)
+    except Exception:  # noqa: BLE001 - the other scenarios shall still be seen
+        result = Result(name, troubles=[traceback.format_exc()])
     result.seconds = time.monotonic() - began
     return result
 
 
-def _with_installation(name: str, folder: Path, short: bool, seed: int) -> Result:
-    with installation(folder) as rig:
-        return SCENARIOS[name](rig, short, seed)
+def tell(name: str, result: Result) -> None:
+    print(f"{name}: {'kept' if result.passed else 'BROKEN'} in {result.seconds:.0f} s", flush=True)
+
+
+def _alone(name: str, seed: int, keep: Path | None) -> Result:
+    with _folder(name, seed, keep) as folder, installation(folder) as rig:
+        return run(rig, name, short=False, seed=seed)
+
+
+@contextmanager
+def _folder(name: str, seed: int, keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="ansible-api-faults-", ignore_cleanup_errors=True) as temporary:
+            yield Path(temporary)
+    else:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=keep))
 
 
 def _side_by_side(name: str, seeds: list[int], keep: Path | None) -> Result:

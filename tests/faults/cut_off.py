@@ -37,7 +37,7 @@ def cut_off(rig: Installation, short: bool, _seed: int) -> Result:
 
 
 def _cut_once(rig: Installation, result: Result, load: Load, part: Part, network: "_Network") -> None:
-    with _others_stopped(rig, part):
+    with others_stopped(rig, part):
         seconds = 4 * LEASE
         ids = [
             str(load.submit(job(rig, seconds=seconds, ledger=network.others, **options)))
@@ -73,7 +73,7 @@ def _plays(job_id: str) -> list[int]:
 
 
 @contextmanager
-def _others_stopped(rig: Installation, part: Part) -> Iterator[None]:
+def others_stopped(rig: Installation, part: Part) -> Iterator[None]:
     """So that the next jobs go to one worker."""
     frozen = [pid for other in rig.workers() if other is not part for pid in worker_processes(other)]
     for pid in frozen:
