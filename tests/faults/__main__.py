@@ -99,10 +99,8 @@ def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
     results = []
     for name in arguments.only:
         seeds = [seed + number for number in range(SEEDS.get(name, 1))]
-        if len(seeds) > 1:
-            result = _side_by_side(name, seeds, arguments.keep)
-        else:
-            result = _alone(name, seed, arguments.keep)
+        side_by_side = len(seeds) > 1
+        result = _side_by_side(name, seeds, arguments.keep) if side_by_side else _alone(name, seed, arguments.keep)
         tell(name, result)
         results.append(result)
     return results
