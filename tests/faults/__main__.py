@@ -7,53 +7,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults import (
-    crash_points,
-    cut_off,
-    disconnects,
-    full_disk,
-    kills,
-    mariadb_faults,
-    poison,
-    redis_faults,
-    repeats,
-    rolling,
-    soak,
-    store_faults,
-    visibility,
-    zombie,
-)
-from tests.faults.installation import Installation, installation
+from tests.faults.installation import installation
 from tests.faults.report import Result, table, write
+from tests.faults.scenarios import SCENARIOS, SEEDS, run
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
-Scenario = Callable[[Installation, bool, int], Result]
-
-
-SCENARIOS: dict[str, Scenario] = {
-    "kills": kills.kill_loop,
-    "repeats": repeats.repeats,
-    "redis": redis_faults.redis_faults,
-    "mariadb": mariadb_faults.mariadb_faults,
-    "rolling": rolling.rolling_restart,
-    "crashes": crash_points.crash_points,
-    "poison": poison.poison,
-    "zombie": zombie.zombie,
-    "visibility": visibility.visibility,
-    "store": store_faults.store_faults,
-    "cutoff": cut_off.cut_off,
-    "disk": full_disk.full_disk,
-    "disconnects": disconnects.disconnects,
-    "soak": soak.soak,
-}
-SEEDS = {"kills": 3}  # side by side in the long round
 
 
 def main() -> int:
@@ -114,17 +77,6 @@ def short_round(folder: Path, names: Sequence[str], seed: int) -> list[Result]:
             results.append(run(rig, name, short=True, seed=seed))
             tell(name, results[-1])
     return results
-
-
-def run(rig: Installation, name: str, *, short: bool, seed: int) -> Result:
-    """One scenario; what it could not do is a trouble like others."""
-    began = time.monotonic()
-    try:
-        result = SCENARIOS[name](rig, short, seed)
-    except Exception:  # noqa: BLE001 - the other scenarios shall still be seen
-        result = Result(name, troubles=[traceback.format_exc()])
-    result.seconds = time.monotonic() - began
-    return result
 
 
 def tell(name: str, result: Result) -> None:

@@ -45,6 +45,7 @@ BY_JOB = (
     Row("play-started", "worker child", starts=(0, 1), **LOST),
     Row("play-started", "worker child", starts=(1, 2), options=RERUN, **AGAIN),
     Row("play-ended", "worker child", **LOST),
+    Row("result-kept", "worker child", "successful"),
     Row("result-written", "worker child", "successful"),
 )
 AFTER_THE_END = (

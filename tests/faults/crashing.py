@@ -104,6 +104,7 @@ def _wrap_worker() -> None:
     after(f"{run}:Attempt._report", "after-point-of-no-return", if_playing)
     _at_first_event()
     after("ansible_api.execution.runner:run", "play-ended", of_play)
+    before(f"{run}:Attempt.record", "result-kept", of_attempt)
     before(f"{run}:Attempt._announce", "result-written", of_attempt)
     before("ansible_api.tasks.upload:_upload_once", "before-upload", lambda _settings, job_id, *_: job_id)
     after("ansible_api.tasks.upload:_upload_once", "after-upload", lambda _settings, job_id, *_: job_id)
@@ -111,8 +112,12 @@ def _wrap_worker() -> None:
     before("ansible_api.tasks.close:expire", "after-close", lambda _redis, job_id, *_: job_id)
     before("ansible_api.tasks.deliver:attempt", "before-webhook", of_webhook)
     after("ansible_api.tasks.deliver:attempt", "after-webhook", of_webhook)
-    before("ansible_api.tasks.upkeep:Upkeep._follow_up", "repaired-not-published", lambda _, job, *__: job.id)
+    before("ansible_api.tasks.upkeep:Upkeep._follow_up", "repaired-not-published", _if_queued)
     before("ansible_api.dispatch:CeleryQueue.enqueue", "republish-marked", lambda _, job_id, **__: _in_upkeep(job_id))
+
+
+def _if_queued(_upkeep: Any, job: Any, status: str) -> str | None:
+    return str(job.id) if status == "queued" else None
 
 
 def _in_upkeep(job_id: str) -> str | None:

@@ -56,6 +56,10 @@ def _cut_once(rig: Installation, result: Result, load: Load, part: Part, network
         network.mend()
     wait_for(lambda: _status(rig, rerun) == "successful", 60, message="the second attempt did not end")
     time.sleep(LEASE)  # the first worker has told what it had to tell
+    with rig.client() as client:
+        attempts = client.get(f"/api/v1/jobs/{plain}").json()["attempts"]
+    late = attempts[-1]["late_outcome"]
+    result.expect(late and late["status"] == "successful", f"the late outcome of {plain}: {late}")
     result.expect(_row(rig, plain) == before, f"a late result changed {plain}: {before} {_row(rig, plain)}")
 
 
