@@ -87,8 +87,8 @@ def judge(
     jobs = _answered(rig, ids)
     result.jobs += len(ids)
     _lost(result, jobs, ids)
-    _double(rig, result, accepted, jobs)
-    _webhooks(rig, result, jobs)
+    played_at_most_once(rig, result, accepted, jobs)
+    told_once(rig, result, jobs)
     _objects(rig, result, jobs)
     if watch is not None:
         result.stuck = max(result.stuck, watch.longest)
@@ -126,7 +126,7 @@ def _lost(result: Result, jobs: Mapping[str, dict[str, Any]], ids: Iterable[str]
     result.troubles += [f"accepted and never ended: {job}" for job in gone]
 
 
-def _double(
+def played_at_most_once(
     rig: Installation, result: Result, accepted: Mapping[str, dict[str, Any]], jobs: Mapping[str, dict[str, Any]]
 ) -> None:
     notes = rig.ledger.by_job()
@@ -143,7 +143,7 @@ def _double(
             result.troubles.append(f"successful, but its play never ended: {job_id}")
 
 
-def _webhooks(rig: Installation, result: Result, jobs: Mapping[str, dict[str, Any]]) -> None:
+def told_once(rig: Installation, result: Result, jobs: Mapping[str, dict[str, Any]]) -> None:
     ids: dict[str, Counter[str]] = defaultdict(Counter)
     for request in list(rig.sink.requests):
         body = json.loads(request.body)
