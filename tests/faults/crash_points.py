@@ -75,9 +75,8 @@ def crash_points(rig: Installation, short: bool, _seed: int) -> Result:
             wait_for(lambda row=row: not (rig.armed / row.point).exists(), 60)
             made[_submit(rig, load, row)] = row
         result.troubles += [f"nobody crossed {row.name}" for row in made.values() if not _gone(rig, row.point)]
-        # The next points end processes that run others' jobs, too.
-        wait_for(lambda: not unsettled(rig, load.accepted), 120, 0.2, "jobs have not settled")
-        for row in OF_ANYBODY:
+        for row in OF_ANYBODY:  # these end processes that run others' jobs, too: one after the other
+            wait_for(lambda: not unsettled(rig, load.accepted), 120, 0.2, "jobs have not settled")
             made[_of_anybody(rig, load, row)] = row
             result.expect(_gone(rig, row.point), f"nobody crossed {row.name}")
         jobs = judge(rig, result, load.accepted, watch, limit=120)

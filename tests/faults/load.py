@@ -49,8 +49,8 @@ class Load:
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     refused: int = 0  # connections: an API that was killed answers nothing
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
 
     def start(self) -> Self:
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
