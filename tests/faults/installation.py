@@ -203,7 +203,7 @@ def installation(folder: Path, *, apis: int = 2, workers: int = 3, **settings: s
         bucket = storage.new_bucket()
         sink = stack.enter_context(webhook_sink())
         notes = stack.enter_context(ledger(folder / "ledger"))
-        files = {"site.yml": PLAY, "note.sh": NOTE}
+        files = {"site.yml": PLAY, "note.sh": NOTE, "broken.yml": "all: [unbalanced\n"}
         repo = make_repo(folder / "repo", files)
         wanted = SETTINGS | _s3_settings(bucket) | settings
         service = stack.enter_context(installed(rooms["service"], database.new_database(), broker.url, **wanted))

@@ -110,6 +110,8 @@ class Load:
                 text = "" if answer.is_success else answer.text
                 kept = Answer(answer.status_code, seconds, answer.headers.get("Retry-After"), text)
                 self.answers.append(kept)
+                if 400 <= answer.status_code < 500:
+                    raise AssertionError(f"refused: {answer.text}")
                 if answer.status_code in (200, 202):
                     job_id = str(answer.json()["id"])
                     self.accepted[job_id] = spec

@@ -5,8 +5,6 @@ from tests.faults.load import Load, job
 from tests.faults.oracle import judge, watching
 from tests.faults.report import Result
 
-BROKEN = "all: [unbalanced"
-
 
 def poison(rig: Installation, short: bool, _seed: int) -> Result:
     """At most three attempts each, no hot loop, and others are served."""
@@ -20,7 +18,7 @@ def poison(rig: Installation, short: bool, _seed: int) -> Result:
             for _ in range(count):
                 killers.append(load.submit(job(rig, labels={"point": "inventory-gathered"})))
                 spec = job(rig)
-                spec["inventory"] = {"type": "inline", "content": BROKEN}
+                spec["inventory"] = {"type": "git", "repo": str(rig.repo), "path": "broken.yml"}
                 broken.append(load.submit(spec))
                 others += [load.submit(job(rig)) for _ in range(3)]
             jobs = judge(rig, result, load.accepted, watch)
