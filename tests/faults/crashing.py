@@ -106,14 +106,26 @@ def _wrap_worker() -> None:
     after("ansible_api.execution.runner:run", "play-ended", of_play)
     before(f"{run}:Attempt.record", "result-kept", of_attempt)
     before(f"{run}:Attempt._announce", "result-written", of_attempt)
-    before("ansible_api.tasks.upload:_upload_once", "before-upload", lambda _settings, job_id, *_: job_id)
-    after("ansible_api.tasks.upload:_upload_once", "after-upload", lambda _settings, job_id, *_: job_id)
-    before("ansible_api.tasks.close:_close", "before-close", lambda _session, _outcomes, job_id, *_: job_id)
-    before("ansible_api.tasks.close:expire", "after-close", lambda _redis, job_id, *_: job_id)
+    for place, crash, point in (
+        ("upload:outcome", before, "before-upload"),
+        ("upload:outcome", after, "after-upload"),
+        ("close:_close", before, "before-close"),
+        ("close:expire", before, "after-close"),
+    ):
+        crash(f"ansible_api.tasks.{place}", point, _argument(f"ansible_api.tasks.{place}", "job_id"))
     before("ansible_api.tasks.deliver:attempt", "before-webhook", of_webhook)
     after("ansible_api.tasks.deliver:attempt", "after-webhook", of_webhook)
     before("ansible_api.tasks.upkeep:Upkeep._follow_up", "repaired-not-published", _if_queued)
     before("ansible_api.dispatch:CeleryQueue.enqueue", "republish-marked", lambda _, job_id, **__: _in_upkeep(job_id))
+
+
+def _argument(place: str, name: str) -> Callable[..., str]:
+    """Finds an argument by its name; there is no such point any more when the function has none of that name."""
+    module, _, function = place.partition(":")
+    signature = inspect.signature(getattr(importlib.import_module(module), function))
+    if name not in signature.parameters:
+        raise LookupError(f"{place} has no {name}")
+    return lambda *arguments, **named: str(signature.bind(*arguments, **named).arguments[name])
 
 
 def _if_queued(_upkeep: Any, job: Any, status: str) -> str | None:
