@@ -41,7 +41,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "soak": soak.soak,
 }
 SEEDS = {"kills": 3}  # side by side in the long round
-IN_TESTS = ("crashes", "zombie", "redis", "mariadb", "kills")
+IN_TESTS = ("zombie", "mariadb")
 
 
 def run(rig: Installation, name: str, *, short: bool, seed: int) -> Result:
