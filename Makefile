@@ -34,6 +34,10 @@ check: setup  ## formatting, lint, types, import contract
 bench: setup  ## measure what docs/performance.md claims
 	@$(BIN)/python -m bench
 
+.PHONY: faults
+faults: setup  ## kill, stop, empty, cut off and fill up every part under load; the table of docs/reliability.md
+	@$(BIN)/python -m tests.faults $(ARGS)
+
 .PHONY: lock
 lock:  ## renew requirements.txt from pyproject.toml (needs uv)
 	@uv export --quiet --all-extras --no-emit-project --format requirements-txt --no-annotate --no-header --output-file requirements.txt

@@ -32,6 +32,9 @@ T = TypeVar("T")
 RETRIED_CODES = frozenset({1205, 1213, 1020})
 TRIES = 5
 PING_AFTER = 1.0
+# A process that stops, or is cut off, in the middle of a transaction holds its locks for no longer: otherwise nobody
+# could end its job's lease before TCP gives the connection up, hours later.
+IDLE_TRANSACTION = 10  # seconds
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -200,7 +203,11 @@ def _options(url: URL, pool_size: int) -> dict[str, Any]:
         "pool_size": pool_size,
         "max_overflow": pool_size,
         "pool_timeout": 5,
-        "connect_args": {"connect_timeout": 5, "read_timeout": 60},  # longer than a lock may take
+        "connect_args": {
+            "connect_timeout": 5,
+            "read_timeout": 60,  # longer than a lock may take
+            "init_command": f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION}",
+        },
     }
 
 

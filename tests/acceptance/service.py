@@ -45,6 +45,7 @@ class Service:
     mark: str = field(default_factory=new_mark)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     key: str = ""
+    command: Sequence[str] = tuple(COMMAND)  # what starts a part
 
     @property
     def url(self) -> str:
@@ -68,7 +69,11 @@ class Service:
         """Start a part with its log in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*COMMAND, *arguments], env=self.environment() | env, stdout=log, stderr=log, start_new_session=True
+                [*self.command, *arguments],
+                env=self.environment() | env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self.processes.append(process)
         return process

@@ -1,14 +1,19 @@
 """The end of an attempt is written, whatever the database does meanwhile."""
 
+import errno
+import os
 import threading
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
+from sqlalchemy import update
 
 from ansible_api.db import Database
 from ansible_api.events.types import Event
 from ansible_api.execution.verdict import Outcome
 from ansible_api.jobs import store
+from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
 from ansible_api.settings import Settings
 from ansible_api.tasks.run import Attempt
@@ -45,3 +50,33 @@ def test_the_recap_outlives_a_database_that_is_away_at_the_end(
     database.close()
     assert ended["status"] == "successful"
     assert [(host["host"], host["ok"]) for host in ended["hosts"]] == [("web1", 1)]
+
+
+def test_a_job_that_finds_the_disk_full_before_its_play_waits_again(
+    migrated_mariadb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        database_url=SecretStr(migrated_mariadb),
+        redis_url=SecretStr("redis://127.0.0.1:1"),
+        master_key=SecretStr(MASTER_KEY),
+        objects_dir=tmp_path,
+        state_dir=tmp_path,
+        max_attempts=2,
+    )
+
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "work")
+
+    monkeypatch.setattr("ansible_api.tasks.run.execute", no_room)
+    worker = create_worker(settings, "node")
+    job_id = new_job(worker.db)
+    ends = []
+    for _ in range(2):
+        job = worker.db.write(store.claim, job_id, worker.owner, 60.0)
+        assert job is not None
+        attempt = Attempt(worker, job)
+        attempt.record(attempt.run())
+        ends.append(row(worker.db, job_id))
+        worker.db.write(lambda session: session.execute(update(Job).values(next_attempt_at=None)))
+    worker.db.close()
+    assert [(end["status"], end["error_code"]) for end in ends] == [("queued", None), ("error", "worker_disk_full")]

@@ -68,7 +68,7 @@ def ssh_hosts(directory: Path, count: int = 2) -> Iterator[SshHosts]:
         require(program)
     _keygen(directory / "id")
     with ExitStack() as stack:
-        subnet = stack.enter_context(_subnet())
+        subnet = stack.enter_context(free_subnet())
         hosts = [stack.enter_context(_host(directory, subnet, number)) for number in range(count)]
         yield SshHosts(tuple(hosts), USER, (directory / "id").read_text(), SUDO_PASSWORD)
 
@@ -103,7 +103,7 @@ def _keygen(path: Path) -> None:
 
 
 @contextmanager
-def _subnet() -> Iterator[int]:
+def free_subnet() -> Iterator[int]:
     """The x of a 10.203.x.0/24 that neither this machine nor another run of the tests uses."""
     routes = subprocess.run([require("ip"), "route"], check=True, capture_output=True, text=True).stdout
     with socket.socket(socket.AF_UNIX) as claim:

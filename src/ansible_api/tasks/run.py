@@ -1,5 +1,6 @@
 """The task that runs a job: claim, prepare, play, record, have the log stored."""
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ from ansible_api.tasks.secrets import open_secrets
 from ansible_api.tasks.worker import Worker, current, shutdown
 
 T = TypeVar("T")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 GUARDED_SHARE = 0.8  # of an unrenewed lease, then a play that may run again is over
 PATIENCE = 900.0  # seconds that a result waits here for a database that is away
 KEPT_PATIENCE = 60.0  # when it is on disk, too: then upkeep writes it, and the slot is free
@@ -89,17 +91,26 @@ class Attempt:
             return self._again_or_error(error)
         except JobError as error:
             return _error(error)
-        except Exception as error:
-            if self._outcome is not None:
-                log.exception("trouble after the play")
-                return self._outcome
-            if isinstance(error, Unavailable) and self._heartbeat.phase is not Phase.PLAYING:
-                return self._again(error)
-            log.exception("internal error")
-            return Outcome(Status.ERROR, None, "internal_error", "something went wrong in the service; see its log")
+        except Exception as error:  # noqa: BLE001 - told apart and logged there
+            return self._unexpected(error)
         finally:
             self._heartbeat.stop()
             self._end_phase()
+
+    def _unexpected(self, error: Exception) -> End:
+        """Trouble after the play changes nothing of its outcome; an outage or a full disk before it may pass."""
+        if self._outcome is not None:
+            log.exception("trouble after the play")
+            return self._outcome
+        if self._heartbeat.phase is not Phase.PLAYING:
+            if isinstance(error, Unavailable):
+                return self._again(error)
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                log.warning("no room for the job", error=str(error))
+                reason = f"the worker has no room for the job: {error.strerror}"
+                return self._again_or_error(TransientJobError("worker_disk_full", reason))
+        log.exception("internal error")
+        return Outcome(Status.ERROR, None, "internal_error", "something went wrong in the service; see its log")
 
     def record(self, end: End) -> None:
         """Write the end, then have the log stored; lost messages are repaired by upkeep."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
+from kombu.transport.redis import QoS
 
 from ansible_api.celery import create_app
 from ansible_api.credentials import store as credentials
@@ -40,6 +41,9 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)
+    # With a message unacknowledged while Redis goes away, kombu would look for its address after it has dropped it, and
+    # Celery would end the worker with all its plays. Rows restore what is lost, not messages.
+    QoS.restore_at_shutdown = False
     _connect_signals(settings, ready_file)
     app.set_current()
     _start(app, queues, concurrency)
