@@ -32,6 +32,7 @@ from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.worker import dead_attempts, node_name, unforked
 
+RESCUE_PAUSE = 30.0  # seconds
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add none
 log = get_logger(__name__)
 
@@ -45,6 +46,7 @@ class Upkeep:
         """`presence` tells the database that this worker is there."""
         self._db, self._queue, self._settings, self._presence = db, queue, settings, presence
         self._healthy_since: float | None = None
+        self._rescue_at = 0.0
 
     def tick(self) -> None:
         """Do every repair; a part that is away delays those that need it to the next tick."""
@@ -55,14 +57,13 @@ class Upkeep:
             log.warning("upkeep waits for the database", error=error.detail)
             return
         self._healthy_since = self._healthy_since or time.monotonic()
-        self._attempt(partial(rescue, self._db, self._settings))  # before anybody looks for the logs
         self._attempt(self._replay_results)  # before what they tell of is given up
         self._attempt(self._end_dead_attempts)
         if self._trusts_leases():
             for job in expired:
                 self._attempt(partial(self._end, job))
         self._attempt(self._be_present)
-        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish):
+        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._rescue_logs):
             self._attempt(repair)
 
     def _attempt(self, repair: Callable[[], None]) -> None:
@@ -72,6 +73,16 @@ class Upkeep:
             log.warning("upkeep waits", error=error.detail)
         except Exception:  # one repair that fails must not keep the others from their work
             log.exception("upkeep failed")
+
+    def _rescue_logs(self) -> None:
+        """Last, because it speaks with the object store, which may be slow; one that is away is left alone for a while."""
+        if time.monotonic() < self._rescue_at:
+            return
+        try:
+            rescue(self._db, self._settings)
+        except Unavailable:
+            self._rescue_at = time.monotonic() + RESCUE_PAUSE
+            raise
 
     def _be_present(self) -> None:
         if self._presence:
