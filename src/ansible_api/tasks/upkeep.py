@@ -75,7 +75,7 @@ class Upkeep:
             log.exception("upkeep failed")
 
     def _rescue_logs(self) -> None:
-        """Last, because it speaks with the object store, which may be slow; one that is away is left alone for a while."""
+        """Last, because the object store may be slow; one that is away is left alone for a while."""
         if time.monotonic() < self._rescue_at:
             return
         try:
