@@ -121,7 +121,7 @@ class Service:
 
     def wait_for_closed(self, job_id: str, timeout: float = 30) -> dict[str, Any]:
         """The job, once its log is stored or given up."""
-        self.wait_for_status(job_id)
+        self.wait_for_status(job_id, timeout=max(timeout, 60))
         wait_for(lambda: self.job(job_id)["log_status"] != "pending", timeout, message=f"{job_id} was not closed")
         return self.job(job_id)
 

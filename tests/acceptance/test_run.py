@@ -24,7 +24,7 @@ def test_a_playbook_runs_and_its_recap_log_and_commit_are_kept(service: Service,
         "hosts_failed": 0,
         "hosts_pending": 0,
     }
-    assert set(job["timings"]) == {"queued", "source", "dependencies", "inventory", "starting", "playing"}
+    assert set(job["timings"]) == {"queued", "source", "dependencies", "inventory", "starting", "playing", "finishing"}
     with service.client as client:
         hosts = client.get(f"/api/v1/jobs/{job_id}/hosts").json()["items"]
     assert [(host["host"], host["ok"], host["failed"]) for host in hosts] == [("host1", 1, 0), ("host2", 1, 0)]

@@ -29,7 +29,8 @@ async def test_a_submitted_job_is_accepted_and_can_be_read(api: Api) -> None:
         assert job["log_url"] == f"http://api.test{JOBS}/{job['id']}/logs"
         read = await client.get(accepted.headers["location"])
     assert read.status_code == 200
-    assert read.json() == job
+    assert read.json()["why_waiting"]["reason"] == "no_worker"
+    assert read.json() | {"why_waiting": None} == job
 
 
 async def test_an_accepted_job_is_told_to_the_queue_of_its_workload(api: Api) -> None:
