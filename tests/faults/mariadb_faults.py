@@ -24,7 +24,9 @@ def mariadb_faults(rig: Installation, short: bool, seed: int) -> Result:
     kills = 3 if short else 20
     outage = (0.5, 2.0) if short else (0.5, 8.0)
     with watching(rig) as watch, ExitStack() as stack:
-        first = stack.enter_context(Load(rig, None, lambda _: job(rig, seconds=2.0), pause=0, in_flight=24))
+        first = stack.enter_context(
+            Load(rig, None, lambda _: job(rig, seconds=2.0), pause=0, in_flight=8 if short else 24)
+        )
         wait_for(lambda: any(rig.ledger.of(job_id, "start") for job_id in list(first.accepted)), 60)
         loads = [
             first,

@@ -41,7 +41,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "soak": soak.soak,
 }
 SEEDS = {"kills": 3}  # side by side in the long round
-IN_TESTS = ("zombie", "mariadb")
+IN_TESTS = ("zombie",)
 
 
 def run(rig: Installation, name: str, *, short: bool, seed: int) -> Result:
