@@ -6,11 +6,23 @@ in a transaction of a worker, `await AsyncDatabase.write(store.claim, …)` in o
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, ColumnElement, DateTime, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    CursorResult,
+    DateTime,
+    Delete,
+    Engine,
+    MetaData,
+    Update,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError
@@ -175,6 +187,15 @@ def _translated(error: SQLAlchemyError) -> Exception:
     if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError)):
         return Unavailable("the database is away; try again shortly", headers={"Retry-After": "5"})
     return error
+
+
+def rows_changed(session: Session, statement: Update | Delete, values: Mapping[str, Any] | None = None) -> int:
+    """Run it; zero is an answer: it was not so any more."""
+    if isinstance(statement, Update):
+        statement = statement.values(values or {})
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what an UPDATE returns
+    return result.rowcount
 
 
 def database_url(text: str, *, asynchronous: bool = False) -> URL:

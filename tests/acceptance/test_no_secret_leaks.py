@@ -73,7 +73,7 @@ def stage(
     values, kinds = Values(), Kinds()
     with ExitStack() as stack:
         redis, database_url, bucket = _servers(request, folder)
-        settings = _s3_settings(bucket) if bucket else {}
+        settings = bucket.settings if bucket else {}
         git = stack.enter_context(git_server(tmp_path_factory.mktemp("git"), values))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SSL_CERT_FILE", str(git.certificate))
@@ -187,16 +187,6 @@ def _servers(request: pytest.FixtureRequest, folder: Path) -> tuple[RedisServer,
     redis.process.revive()
     redis.flush()
     return redis, database_url, bucket
-
-
-def _s3_settings(bucket: S3Bucket) -> dict[str, str]:
-    return {
-        "S3_BUCKET": bucket.name,
-        "S3_ENDPOINT_URL": bucket.endpoint_url,
-        "S3_REGION": bucket.region,
-        "S3_ACCESS_KEY_ID": bucket.access_key_id,
-        "S3_SECRET_ACCESS_KEY": bucket.secret_access_key,
-    }
 
 
 def _canaries(service: Service, values: Values, made: LeakWorld) -> Canaries:

@@ -205,7 +205,7 @@ def installation(folder: Path, *, apis: int = 2, workers: int = 3, **settings: s
         notes = stack.enter_context(ledger(folder / "ledger"))
         files = {"site.yml": PLAY, "note.sh": NOTE, "broken.yml": "all: [unbalanced\n"}
         repo = make_repo(folder / "repo", files)
-        wanted = SETTINGS | _s3_settings(bucket) | settings
+        wanted = SETTINGS | bucket.settings | settings
         service = stack.enter_context(installed(rooms["service"], database.new_database(), broker.url, **wanted))
         whole = Installation(rooms["service"], service, broker, database, storage, bucket, sink, notes, repo)
         whole.armed.mkdir()
@@ -221,13 +221,3 @@ def installation(folder: Path, *, apis: int = 2, workers: int = 3, **settings: s
         finally:
             whole.stop()
             keeper.join()
-
-
-def _s3_settings(bucket: S3Bucket) -> dict[str, str]:
-    return {
-        "S3_BUCKET": bucket.name,
-        "S3_ENDPOINT_URL": bucket.endpoint_url,
-        "S3_REGION": bucket.region,
-        "S3_ACCESS_KEY_ID": bucket.access_key_id,
-        "S3_SECRET_ACCESS_KEY": bucket.secret_access_key,
-    }

@@ -30,6 +30,17 @@ class S3Bucket:
     access_key_id: str = ACCESS_KEY
     secret_access_key: str = SECRET_KEY
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What an installation must be told, by the names of its environment variables without the prefix."""
+        return {
+            "S3_BUCKET": self.name,
+            "S3_ENDPOINT_URL": self.endpoint_url,
+            "S3_REGION": self.region,
+            "S3_ACCESS_KEY_ID": self.access_key_id,
+            "S3_SECRET_ACCESS_KEY": self.secret_access_key,
+        }
+
 
 @dataclass(frozen=True)
 class S3Server:

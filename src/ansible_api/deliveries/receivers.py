@@ -6,9 +6,8 @@ from sqlalchemy import ColumnElement, delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ansible_api.db import now_plus
+from ansible_api.db import now_plus, rows_changed
 from ansible_api.deliveries.model import Delivery, SlowReceiver
-from ansible_api.deliveries.rows import rows_changed
 
 
 def mark_slow(session: Session, row: Delivery, hold: float) -> None:

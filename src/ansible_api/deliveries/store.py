@@ -8,10 +8,9 @@ from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials.cipher import Cipher
-from ansible_api.db import new_id, now_plus
+from ansible_api.db import new_id, now_plus, rows_changed
 from ansible_api.deliveries import receivers, secrets
 from ansible_api.deliveries.model import Delivery, DeliveryAttempt, SlowReceiver
-from ansible_api.deliveries.rows import rows_changed
 from ansible_api.egress import receiver_of
 from ansible_api.errors import Conflict, NotFound
 from ansible_api.jobs.model import Job

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from ansible_api.db import now_plus
+from ansible_api.db import now_plus, rows_changed
 from ansible_api.jobs.model import Job, JobAttempt
 from ansible_api.jobs.state import Status
 
@@ -40,20 +39,14 @@ def end(session: Session, job_id: str, outcome: Status) -> None:
 
 def note_late(session: Session, job_id: str, attempt: int, owner: str, late: Mapping[str, Any]) -> bool:
     """Keep what came of an attempt that had been given up; it changes nothing else. False: it had not been."""
-    noted = session.execute(
-        update(JobAttempt)
-        .where(
-            JobAttempt.job_id == job_id,
-            JobAttempt.attempt == attempt,
-            JobAttempt.worker == owner,
-            JobAttempt.outcome.in_(UNKNOWN_ENDS),
-            JobAttempt.late_outcome.is_(None),
-        )
-        .values(late_outcome=dict(late))
-        .execution_options(synchronize_session=False)
+    given_up = update(JobAttempt).where(
+        JobAttempt.job_id == job_id,
+        JobAttempt.attempt == attempt,
+        JobAttempt.worker == owner,
+        JobAttempt.outcome.in_(UNKNOWN_ENDS),
+        JobAttempt.late_outcome.is_(None),
     )
-    assert isinstance(noted, CursorResult)  # noqa: S101 - tells mypy what an UPDATE returns
-    return noted.rowcount == 1
+    return rows_changed(session, given_up, {"late_outcome": dict(late)}) == 1
 
 
 def of_job(session: Session, job_id: str) -> Sequence[JobAttempt]:

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Float, bindparam, case, delete, func, insert, select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, defer
 
 from ansible_api.credentials.store import wipe_of_job
-from ansible_api.db import now_plus
+from ansible_api.db import now_plus, rows_changed
 from ansible_api.errors import LeaseLost, NotFound
 from ansible_api.jobs import attempts
 from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
@@ -69,10 +68,7 @@ def transition(
 
 
 def _update(session: Session, *guards: Any, **values: Any) -> int:
-    statement = update(Job).where(*guards).values(**values).execution_options(synchronize_session=False)
-    result = session.execute(statement)
-    assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what an UPDATE returns
-    return result.rowcount
+    return rows_changed(session, update(Job).where(*guards), values)
 
 
 @dataclass(frozen=True, slots=True)

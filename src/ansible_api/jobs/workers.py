@@ -6,10 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from ansible_api.db import now_plus
+from ansible_api.db import now_plus, rows_changed
 from ansible_api.jobs.model import Job, WorkerNode
 from ansible_api.jobs.state import Status
 
@@ -30,10 +29,8 @@ class WhyWaiting(BaseModel):
 
 def register(session: Session, node: str, queues: Sequence[str], slots: int) -> None:
     """Say that a worker is there."""
-    seen = update(WorkerNode).where(WorkerNode.node == node).values(seen_at=now_plus())
-    result = session.execute(seen.execution_options(synchronize_session=False))
-    assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what an UPDATE returns
-    if result.rowcount == 0:
+    known = update(WorkerNode).where(WorkerNode.node == node)
+    if rows_changed(session, known, {"seen_at": now_plus()}) == 0:
         row = WorkerNode(node=node, queues=list(queues), slots=slots, started_at=now_plus(), seen_at=now_plus())
         session.add(row)
         session.execute(delete(WorkerNode).where(WorkerNode.seen_at < now_plus(-FORGOTTEN_AFTER)))

@@ -50,10 +50,6 @@ class Result:
         """End the job, fenced; False or LeaseLost: it was no longer this attempt's."""
         if self.hosts:
             store.save_hosts(session, self.fence, self.hosts)
-        return self.write_end(session)
-
-    def write_end(self, session: Session) -> bool:
-        """The end alone, for when what the play did on the way cannot be written."""
         end = {
             "return_code": self.outcome.return_code,
             "error_code": self.outcome.error_code,
