@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from ansible_api.events.keys import is_product
 from tests.acceptance.service import TERMINAL
 from tests.faults.installation import LEASE, STUCK_LIMIT, Installation
 from tests.faults.report import Result
@@ -79,8 +80,12 @@ def judge(
     watch: Watch | None = None,
     *,
     limit: float = 120,
+    tidy: bool = True,
 ) -> dict[str, dict[str, Any]]:
-    """Wait until everything that was accepted has ended, then hold the promises against it; the jobs as answered."""
+    """Wait until everything that was accepted has ended, then hold the promises against it; the jobs as answered.
+
+    `tidy`: nobody was killed between storing a log and deleting what it holds, so that nothing else may be left.
+    """
     ids = list(accepted)
     with suppress(AssertionError):  # what has not ended by then is counted below
         wait_for(lambda: not unsettled(rig, ids), limit, interval=0.5)
@@ -90,6 +95,8 @@ def judge(
     played_at_most_once(rig, result, accepted, jobs)
     told_once(rig, result, jobs)
     _objects(rig, result, jobs)
+    if tidy:
+        _nothing_is_left(rig, result, jobs)
     if watch is not None:
         result.stuck = max(result.stuck, watch.longest)
         result.expect(
@@ -160,7 +167,7 @@ def told_once(rig: Installation, result: Result, jobs: Mapping[str, dict[str, An
 
 
 def _objects(rig: Installation, result: Result, jobs: Mapping[str, dict[str, Any]]) -> None:
-    """Every row names an object that is there, each once; nothing but finished products is left."""
+    """Every row names an object that is there, each once."""
     stored = _keys(rig)
     rows = rig.rows("SELECT job_id, attempt, kind, `key`, size FROM $job_objects")
     named = {key: size for job, _, _, key, size in rows if job in jobs}
@@ -172,6 +179,19 @@ def _objects(rig: Installation, result: Result, jobs: Mapping[str, dict[str, Any
         if job.get("log_status") == "stored" and job["attempt"]:
             whole = kinds[job_id, "log"] == 1 and kinds[job_id, "events"] == 1
             result.expect(whole, f"not one log and one list of events: {job_id}")
+
+
+def _nothing_is_left(rig: Installation, result: Result, jobs: Mapping[str, dict[str, Any]]) -> None:
+    """Of a stored log no segment, no partial product, nothing of an earlier attempt."""
+    stored = {job_id: job["attempt"] for job_id, job in jobs.items() if job.get("log_status") == "stored"}
+
+    def left() -> list[str]:
+        named = [(key, key.split("/")[1]) for key in _keys(rig) if key.startswith("jobs/")]
+        return [key for key, job_id in named if job_id in stored and not is_product(key, job_id, stored[job_id])]
+
+    with suppress(AssertionError):  # told below
+        wait_for(lambda: not left(), 15, interval=1)
+    result.troubles += [f"left in the store: {key}" for key in left()]
 
 
 def _keys(rig: Installation) -> dict[str, int]:

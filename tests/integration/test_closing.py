@@ -94,6 +94,24 @@ def test_a_whole_log_is_stored_once_and_its_segments_go(db: Database, worker: Wo
     assert stored(worker, ended) == lines(EVENTS)
 
 
+def test_a_stored_log_leaves_nothing_of_earlier_attempts_and_the_files_of_its_own(
+    db: Database, worker: Worker, ended: Fence
+) -> None:
+    others = [keys.segments(ended.job_id, 0) + "rest.ndjson", keys.artifact(ended.job_id, 0, 0)]
+    own = keys.artifact(ended.job_id, 1, 0)
+
+    def put_each() -> None:
+        for name in (*others, own):
+            with_store(worker.settings, lambda store, name=name: store.put(name, b"x"))
+
+    put_each()
+    told = uploads(worker, ended)
+    for _ in ("at first", "sent again after its sender died"):
+        put_each()
+        close_job(told, ended.job_id, 1)
+        assert objects(worker, ended) == ["artifacts", "events.ndjson", "log.txt"]
+
+
 def test_an_upload_that_begins_after_the_segments_went_stores_the_same(worker: Worker, ended: Fence) -> None:
     close_job(uploads(worker, ended), ended.job_id, 1)
     worker.redis.flushall()

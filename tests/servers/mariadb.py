@@ -56,12 +56,14 @@ def mariadb(directory: Path) -> Iterator[MariaDBServer]:
     """A server on a free port of 127.0.0.1 with its data in the directory."""
     server = require("mariadbd")
     as_root = ["--user=root"] if os.geteuid() == 0 else []
-    _install(directory / "data", as_root)
+    scratch = directory / "tmp"  # of its own: a server that starts removes the temporary tables of its neighbours
+    scratch.mkdir(parents=True)
+    own = [*as_root, f"--datadir={directory / 'data'}", f"--tmpdir={scratch}"]
+    _install(own)
     port, socket = free_port(), directory / "s.sock"
     options = [
         "--no-defaults",
-        *as_root,
-        f"--datadir={directory / 'data'}",
+        *own,
         "--bind-address=127.0.0.1",
         f"--port={port}",
         f"--socket={socket}",
@@ -78,6 +80,6 @@ def mariadb(directory: Path) -> Iterator[MariaDBServer]:
         yield database
 
 
-def _install(data: Path, as_root: list[str]) -> None:
-    options = ["--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run([require("mariadb-install-db"), *options, *as_root], check=True, capture_output=True)
+def _install(own: list[str]) -> None:
+    options = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run([require("mariadb-install-db"), *options, *own], check=True, capture_output=True)

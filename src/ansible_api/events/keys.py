@@ -22,6 +22,17 @@ def ended(job_id: str) -> str:
     return f"ansible-api:ended:{job_id}"
 
 
+def of_job(job_id: str) -> str:
+    """The prefix of all that is stored of a job."""
+    return f"jobs/{job_id}/"
+
+
+def is_product(key: str, job_id: str, attempt: int) -> bool:
+    """Whether an object of the job stays when the log of this attempt, its last, is stored."""
+    artifacts = artifact(job_id, attempt, 0).rpartition("/")[0]
+    return key in (log_object(job_id, attempt), events_object(job_id, attempt)) or key.startswith(f"{artifacts}/")
+
+
 def log_object(job_id: str, attempt: int, *, whole: bool = True) -> str:
     """The log as text. One that may lack its end lies elsewhere, so that it never takes the place of the whole."""
     return f"jobs/{job_id}/{attempt}/{'log' if whole else 'log.partial'}.txt"

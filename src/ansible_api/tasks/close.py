@@ -25,11 +25,11 @@ def close_job(outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> 
     """Record what the uploads stored; twice is once. A log that could not be stored is tried again by upkeep."""
     worker = current()
     status = log_status(outcomes)
-    closed, released = worker.db.write(_close, status, outcomes, job_id, attempt)
-    if closed and status is LogStatus.STORED:
+    stored, released = worker.db.write(_close, status, outcomes, job_id, attempt)
+    if stored:
         expire(worker.redis, job_id, attempt, worker.settings.hot_events_ttl)
         with contextlib.suppress(AnsibleApiError):  # they cost space, not truth
-            with_store(worker.settings, lambda objects: _drop_segments(objects, job_id, attempt))
+            with_store(worker.settings, lambda objects: _drop_leftovers(objects, job_id, attempt))
     for delivery_id in released:
         with contextlib.suppress(Unavailable):  # upkeep sends what is due
             worker.queue.deliver(delivery_id)
@@ -44,6 +44,7 @@ def log_status(outcomes: Sequence[dict[str, Any]]) -> LogStatus:
 def _close(
     session: Session, status: LogStatus, outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int
 ) -> tuple[bool, Sequence[str]]:
+    """Whether the log is stored, now or before, and the webhooks that are free now."""
     products = [
         JobObject(
             job_id=job_id,
@@ -61,12 +62,15 @@ def _close(
     if len(expected) > 1:  # what a rescue found came between them
         return False, ()
     [events] = expected
-    if not store.close(session, job_id, attempt, log_status=status, events=events, products=products):
-        return False, ()
-    return True, deliveries.release(session, job_id)
+    closed = store.close(session, job_id, attempt, log_status=status, events=events, products=products)
+    released = deliveries.release(session, job_id) if closed else ()
+    job = store.get(session, job_id)
+    stored = job is not None and job.attempt == attempt and job.log_status == LogStatus.STORED
+    return stored, released
 
 
-async def _drop_segments(objects: ObjectStore, job_id: str, attempt: int) -> None:
-    """The stored events hold all that the segments held."""
-    for name in [name async for name in objects.keys(keys.segments(job_id, attempt))]:
-        await objects.delete(name)
+async def _drop_leftovers(objects: ObjectStore, job_id: str, attempt: int) -> None:
+    """The stored log holds all that segments and partial logs held; nobody reads those of earlier attempts."""
+    for name in [name async for name in objects.keys(keys.of_job(job_id))]:
+        if not keys.is_product(name, job_id, attempt):
+            await objects.delete(name)
