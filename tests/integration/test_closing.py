@@ -12,7 +12,7 @@ from ansible_api.deliveries import store as deliveries
 from ansible_api.events import keys
 from ansible_api.events.publish import Publisher, mark_end
 from ansible_api.events.spool import path_of
-from ansible_api.jobs import store
+from ansible_api.jobs import closing, store
 from ansible_api.jobs.state import LogStatus, Status
 from ansible_api.jobs.store import Fence
 from ansible_api.objects import with_store
@@ -131,11 +131,11 @@ def test_a_log_that_could_not_be_stored_releases_the_webhook_and_is_tried_again(
     job = row(db, ended.job_id)
     assert (job["log_status"], job["closed_at"], told) == ("failed", None, [delivery.id])
     assert "segments" in objects(worker, ended)
-    assert db.read(store.unclosed) == []  # not at once
+    assert db.read(closing.unclosed) == []  # not at once
     put(db, ended.job_id, republish_at=past())
-    [due] = db.read(store.unclosed)
-    assert [db.write(store.mark_closing, due) for _ in range(2)] == [True, False]
-    assert db.read(store.unclosed) == []
+    [due] = db.read(closing.unclosed)
+    assert [db.write(closing.mark_closing, due) for _ in range(2)] == [True, False]
+    assert db.read(closing.unclosed) == []
     close_job(uploads(worker, ended), ended.job_id, 1)
     assert (row(db, ended.job_id)["log_status"], told) == ("stored", [delivery.id])
     assert "segments" not in objects(worker, ended)
@@ -146,8 +146,8 @@ def test_a_log_that_cannot_be_stored_for_a_day_is_given_up(db: Database, worker:
     pauses = []
     while row(db, ended.job_id)["closed_at"] is None:
         put(db, ended.job_id, republish_at=past())
-        [due] = db.read(store.unclosed)
-        assert db.write(store.mark_closing, due)
+        [due] = db.read(closing.unclosed)
+        assert db.write(closing.mark_closing, due)
         now = db.read(lambda session: session.scalar(now_plus().select()))
         pauses.append((row(db, ended.job_id)["republish_at"] - now).total_seconds())
         close_job(failed, ended.job_id, 1)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.errors import IdempotencyMismatch, LeaseLost, NotFound
-from ansible_api.jobs import service, store
+from ansible_api.jobs import closing, repairs, service, store
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.service import Submission
 from ansible_api.jobs.spec import JobSpec
@@ -135,9 +135,9 @@ def test_an_attempt_that_lost_its_lease_neither_ends_nor_returns_the_job(db: Dat
 def test_a_beat_renews_the_lease_only_when_asked_and_tells_of_cancelling(db: Database) -> None:
     fence = running(db, lease_until=past(60))
     assert db.write(store.beat, fence, None, current_task="x") is None
-    assert db.read(store.expired) != []
+    assert db.read(repairs.expired) != []
     assert db.write(store.beat, fence, 60.0) is None
-    assert db.read(store.expired) == []
+    assert db.read(repairs.expired) == []
     db.write(store.request_cancel, "red", fence.job_id)
     assert db.write(store.beat, fence, 60.0) is not None
 
@@ -275,7 +275,7 @@ def test_closing_records_the_products_once(db: Database) -> None:
             job_id=fence.job_id, attempt=1, kind="log", key="k", size=1, sha256="s", created_at=now_plus()
         )
         stored = {"log_status": LogStatus.STORED, "events": 0, "products": [product]}
-        return db.write(store.close, fence.job_id, attempt, **stored)
+        return db.write(closing.close, fence.job_id, attempt, **stored)
 
     assert not close()  # it runs
     db.write(store.finish, fence, Status.SUCCESSFUL)

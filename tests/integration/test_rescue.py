@@ -12,7 +12,7 @@ from ansible_api.errors import Unavailable
 from ansible_api.events import keys
 from ansible_api.events.spool import SpoolWriter
 from ansible_api.events.types import Place
-from ansible_api.jobs import store
+from ansible_api.jobs import closing, store
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.state import LogStatus, Status
 from ansible_api.jobs.store import Fence
@@ -108,15 +108,15 @@ def test_a_log_that_was_closed_without_its_end_is_closed_again(
     stored = with_store(settings, lambda objects: objects.put(key, lines(20)))
     place = {"job_id": fence.job_id, "attempt": 1, "kind": "events", "key": key, "created_at": now_plus()}
     product = JobObject(size=stored.size, sha256=stored.sha256, **place)
-    closing = {"log_status": log_status, "events": known, "products": [product]}
-    assert db.write(store.close, fence.job_id, 1, **closing)
+    became = {"log_status": log_status, "events": known, "products": [product]}
+    assert db.write(closing.close, fence.job_id, 1, **became)
     put(db, fence.job_id, closed_at=now_plus())
     rescue(db, settings)
     now = row(db, fence.job_id)
     assert (now["log_status"], now["closed_at"], now["events"]) == ("pending", None, 50)
     assert db.read(store.objects, fence.job_id) == []
     assert not (settings.objects_dir / key).exists()  # type: ignore[operator]
-    assert [job.id for job in db.read(store.unclosed)] == [fence.job_id]
+    assert [job.id for job in db.read(closing.unclosed)] == [fence.job_id]
     assert path.exists()
 
 
@@ -126,7 +126,7 @@ def test_a_spool_with_less_than_was_reported_does_not_open_a_log_again_and_again
     fence = running(db)
     spool(settings.state_dir, fence, 49)
     end(db, fence, events=50)
-    assert db.write(store.close, fence.job_id, 1, log_status=LogStatus.PARTIAL, events=50, products=[])
+    assert db.write(closing.close, fence.job_id, 1, log_status=LogStatus.PARTIAL, events=50, products=[])
     rescue(db, settings)
     assert row(db, fence.job_id)["log_status"] == "partial"
     assert segments(settings, fence) == [lines(49)]

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_api.db import Database, now_plus
 from ansible_api.execution.verdict import Outcome
-from ansible_api.jobs import attempts, service, store
+from ansible_api.jobs import attempts, repairs, service, store
 from ansible_api.jobs.state import Phase, Status
 from ansible_api.jobs.store import Fence
 from ansible_api.tasks.results import Kept, Result, record, replay
@@ -39,11 +39,11 @@ def replayed(folder: Path, db: Database) -> list[Result]:
 
 def lose(db: Database, fence: Fence, **options: str) -> None:
     """What upkeep does with a job whose worker is silent."""
-    db.write(store.expire_lease_of, store.DeadAttempt(fence.job_id, owner=OWNER))
+    db.write(repairs.expire_lease_of, repairs.DeadAttempt(fence.job_id, owner=OWNER))
     job = db.read(store.get, fence.job_id)
     assert job is not None
     job.spec = {**job.spec, "options": options}
-    assert db.write(store.end_expired, job, max_attempts=3) is not None
+    assert db.write(repairs.end_expired, job, max_attempts=3) is not None
 
 
 def test_a_result_of_a_process_that_died_is_written_once(db: Database, folder: Path, played: Fence) -> None:
@@ -185,7 +185,7 @@ def test_shutdowns_do_not_use_up_the_attempts_of_a_job(db: Database) -> None:
 
 
 def test_a_dead_attempt_is_known_by_its_number_too(db: Database, played: Fence) -> None:
-    assert db.write(store.expire_lease_of, store.DeadAttempt(played.job_id, attempt=7)) is None
-    assert db.write(store.expire_lease_of, store.DeadAttempt(played.job_id, attempt=1)) is not None
+    assert db.write(repairs.expire_lease_of, repairs.DeadAttempt(played.job_id, attempt=7)) is None
+    assert db.write(repairs.expire_lease_of, repairs.DeadAttempt(played.job_id, attempt=1)) is not None
     lease = row(db, played.job_id)["lease_until"]
     assert db.read(lambda session: session.scalar(now_plus().select())) > lease

@@ -12,9 +12,9 @@ from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue
-from ansible_api.jobs import store
+from ansible_api.jobs import repairs, store
+from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
-from ansible_api.jobs.store import DeadAttempt
 from ansible_api.redis import BROKER_DB, with_db
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
@@ -100,7 +100,7 @@ def test_pauses_between_messages_double_up_to_a_limit(db: Database, new_upkeep: 
         put(db, job_id, republish_at=past())
         job = db.read(store.get, job_id)
         assert job is not None
-        assert db.write(store.mark_republished, job, 10.0)
+        assert db.write(repairs.mark_republished, job, 10.0)
         moved = row(db, job_id)
         now = db.read(lambda session: session.scalar(now_plus().select()))
         assert now is not None
@@ -112,7 +112,7 @@ def test_of_many_who_republish_at_once_one_may(db: Database) -> None:
     job_id = new_job(db, republish_at=past())
     job = db.read(store.get, job_id)
     assert job is not None
-    assert sum(at_once(6, lambda _: db.write(store.mark_republished, job, 10.0))) == 1
+    assert sum(at_once(6, lambda _: db.write(repairs.mark_republished, job, 10.0))) == 1
 
 
 @pytest.mark.parametrize(
@@ -173,23 +173,23 @@ def test_of_many_upkeeps_at_once_one_ends_a_lease(db: Database) -> None:
     fence = running(db, lease_until=past(), play_started_at=now_plus())
     job = db.read(store.get, fence.job_id)
     assert job is not None
-    ends = at_once(6, lambda _: db.write(store.end_expired, job, max_attempts=3))
+    ends = at_once(6, lambda _: db.write(repairs.end_expired, job, max_attempts=3))
     assert sorted(map(str, ends)) == ["None"] * 5 + ["lost"]
 
 
 def test_a_lease_that_was_renewed_meanwhile_is_not_ended(db: Database) -> None:
     fence = running(db, lease_until=past(), play_started_at=now_plus())
-    [job] = db.read(store.expired)
+    [job] = db.read(repairs.expired)
     db.write(store.beat, fence, 60.0)
-    assert db.write(store.end_expired, job, max_attempts=3) is None
+    assert db.write(repairs.end_expired, job, max_attempts=3) is None
     assert status(db, fence.job_id) is Status.RUNNING
 
 
 def test_a_job_cancelled_while_its_expired_lease_is_looked_at_does_not_wait_for_ever(db: Database) -> None:
     fence = running(db, lease_until=past())
-    [job] = db.read(store.expired)
+    [job] = db.read(repairs.expired)
     db.write(store.request_cancel, "red", fence.job_id)
-    assert db.write(store.end_expired, job, max_attempts=3) is Status.CANCELED
+    assert db.write(repairs.end_expired, job, max_attempts=3) is Status.CANCELED
 
 
 def test_the_job_of_a_dead_child_does_not_wait_for_the_end_of_its_lease(db: Database, new_upkeep: NewUpkeep) -> None:

@@ -13,12 +13,9 @@ from ansible_api.db import now_plus, rows_changed
 from ansible_api.errors import LeaseLost, NotFound
 from ansible_api.jobs import attempts
 from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
-from ansible_api.jobs.state import TERMINAL, LogStatus, Phase, Status, may_move
+from ansible_api.jobs.state import Phase, Status, may_move
 
-MAX_REPUBLISH_DOUBLINGS = 6
 CLOSE_AFTER = 15.0  # seconds that the closing of an ended job may take before it is sent again
-CLOSE_PAUSE_CAP = 3600.0
-CLOSE_TRIES = 32  # which take a day
 LONGEST_HOST = 255  # a play can call a host what it likes
 HOSTS_AT_ONCE = 1000  # databases limit the parameters of a statement
 
@@ -57,27 +54,19 @@ def transition(
         values |= {"finished_at": now_plus(), "lease_until": None, "next_attempt_at": None} | closing
     if source is Status.RUNNING:  # what has not begun to play has reported nothing
         values = {"events": case((Job.play_started_at.is_(None), 0), else_=Job.events)} | values
-    moved = _update(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
+    moved = change(session, Job.id == job_id, Job.status == source, *guards, status=target, **values) == 1
     if moved and source is Status.RUNNING:
         attempts.end(session, job_id, target)
     if moved and afterwards:
-        _update(session, Job.id == job_id, **afterwards)
+        change(session, Job.id == job_id, **afterwards)
     if moved and target.terminal:
         wipe_of_job(session, job_id)
     return moved
 
 
-def _update(session: Session, *guards: Any, **values: Any) -> int:
+def change(session: Session, *guards: Any, **values: Any) -> int:
+    """Write columns of the jobs that the guards let through; how many they were."""
     return rows_changed(session, update(Job).where(*guards), values)
-
-
-@dataclass(frozen=True, slots=True)
-class DeadAttempt:
-    """An attempt whose process has died, by the owner that it had, or by its number."""
-
-    job_id: str
-    owner: str | None = None
-    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +232,7 @@ def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None
 
 def write_running(session: Session, /, fence: Fence, **values: Any) -> None:
     """A fenced write to a running job; LeaseLost when it is no longer this attempt's."""
-    if _update(session, *fence.holds(), Job.status == Status.RUNNING, **values) == 0:
+    if change(session, *fence.holds(), Job.status == Status.RUNNING, **values) == 0:
         raise LeaseLost
 
 
@@ -299,10 +288,10 @@ class Return:
 
 def hand_back(session: Session, fence: Fence, why: Return) -> Status | None:
     """Queue a job again; None: no longer this attempt's."""
-    return _requeue(session, fence.job_id, why, *fence.holds())
+    return requeue(session, fence.job_id, why, *fence.holds())
 
 
-def _requeue(session: Session, job_id: str, why: Return, *guards: Any) -> Status | None:
+def requeue(session: Session, job_id: str, why: Return, *guards: Any) -> Status | None:
     """Queue a running job again, or end it when it was asked to stop meanwhile: nobody would claim it again."""
     if not why.played:
         guards = (Job.play_started_at.is_(None), *guards)
@@ -358,124 +347,4 @@ def cancel_queued(session: Session, team: str, job_id: str) -> bool:
 def request_cancel(session: Session, team: str, job_id: str) -> bool:
     """Ask the worker of a running job to stop; False: it does not run. The first time of asking stays."""
     guards = (Job.team == team, Job.id == job_id, Job.status == Status.RUNNING)
-    return _update(session, *guards, cancel_requested_at=func.coalesce(Job.cancel_requested_at, now_plus())) == 1
-
-
-# Upkeep
-
-
-def expired(session: Session, limit: int = 100) -> Sequence[Job]:
-    """Running jobs whose lease has ended."""
-    return session.scalars(
-        select(Job).where(Job.status == Status.RUNNING, Job.lease_until < now_plus()).limit(limit)
-    ).all()
-
-
-def end_expired(session: Session, job: Job, *, max_attempts: int, pause: float = 0) -> Status | None:
-    """What becomes of a job whose worker vanished; None: it was not so any more.
-
-    Before the play it waits again, a bounded number of times and after a pause; after its start nobody knows what it
-    did: lost, unless its caller said that it may be played again.
-    """
-    same = (Job.attempt == job.attempt, Job.lease_until < now_plus())
-    played = job.play_started_at is not None
-    last = job.failures + 1 >= max_attempts
-    message = f"the worker vanished {'while the play ran' if played else 'before the play began'}"
-    if played and (last or job.spec["options"].get("on_worker_loss") != "rerun"):
-        return _give_up(session, job, Status.LOST, message, same)
-    if not played and last and job.cancel_requested_at is None:
-        return _give_up(session, job, Status.ERROR, f"{message}, {max_attempts} times", same)
-    return _requeue(session, job.id, Return("worker_lost", message, pause, played=played), *same)
-
-
-def _give_up(session: Session, job: Job, status: Status, message: str, guards: tuple[Any, ...]) -> Status | None:
-    ended = transition(
-        session, job.id, Status.RUNNING, status, *guards, error_code="worker_lost", error_message=message
-    )
-    return status if ended else None
-
-
-def expire_lease_of(session: Session, dead: DeadAttempt) -> Job | None:
-    """End the lease of an attempt now, when the process that held it is known to be dead; None: it has ended."""
-    theirs = Job.lease_owner == dead.owner if dead.owner else Job.attempt == dead.attempt
-    guards = (Job.id == dead.job_id, Job.status == Status.RUNNING, theirs)
-    return get(session, dead.job_id) if _update(session, *guards, lease_until=now_plus(-1)) else None
-
-
-def waiting_unpublished(session: Session, limit: int) -> Sequence[Job]:
-    """Queued jobs that nobody has claimed for too long: their message may be lost."""
-    wanted = select(Job).where(Job.status == Status.QUEUED, Job.republish_at <= now_plus())
-    return session.scalars(wanted.order_by(Job.republish_at).limit(limit)).all()
-
-
-def mark_republished(session: Session, job: Job, first_pause: float) -> bool:
-    """Take the right to publish a waiting job again; pauses double. False: another upkeep was first."""
-    pause = first_pause * 2 ** min(job.republish_count + 1, MAX_REPUBLISH_DOUBLINGS)
-    guards = (Job.id == job.id, Job.status == Status.QUEUED, Job.republish_count == job.republish_count)
-    return _update(session, *guards, republish_at=now_plus(pause), republish_count=Job.republish_count + 1) == 1
-
-
-def count_waiting(session: Session, queue: str) -> int:
-    return (
-        session.scalar(select(func.count()).select_from(Job).where(Job.status == Status.QUEUED, Job.queue == queue))
-        or 0
-    )
-
-
-def unclosed(session: Session, limit: int = 100) -> Sequence[Job]:
-    """Ended jobs whose closing is due again: nobody has done it, or it failed."""
-    due = func.coalesce(Job.republish_at, Job.finished_at) <= now_plus()
-    wanted = select(Job).where(Job.closed_at.is_(None), Job.finished_at.is_not(None), Job.status.in_(TERMINAL), due)
-    return session.scalars(wanted.order_by(Job.finished_at).limit(limit)).all()
-
-
-def mark_closing(session: Session, job: Job) -> bool:
-    """Take the right to send an ended job's closing again; pauses double. False: another upkeep was first."""
-    pause = min(CLOSE_AFTER * 2 ** (job.republish_count + 1), CLOSE_PAUSE_CAP)
-    guards = (Job.id == job.id, Job.closed_at.is_(None), Job.republish_count == job.republish_count)
-    values = {"republish_at": now_plus(pause), "republish_count": Job.republish_count + 1}
-    return _update(session, *guards, Job.status.in_(TERMINAL), **values) == 1
-
-
-# Closing
-
-
-def close(
-    session: Session,
-    job_id: str,
-    attempt: int,
-    *,
-    log_status: LogStatus,
-    events: int | None,
-    products: Sequence[JobObject],
-) -> bool:
-    """Record what was stored of an ended job's log; False: that was done before, or another count of events is known.
-
-    A log that could not be stored leaves the job unclosed, for as long as that is tried again.
-    """
-    known = Job.events.is_not_distinct_from(events)
-    guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), Job.closed_at.is_(None), known)
-    if _update(session, *guards, log_status=log_status) == 0:
-        return False
-    final = () if log_status is not LogStatus.FAILED else (Job.republish_count >= CLOSE_TRIES,)
-    _update(session, *guards, *final, closed_at=now_plus(), republish_at=None)
-    retain_days = session.execute(select(Job.spec).where(Job.id == job_id)).scalar_one()["options"].get("retain_days")
-    for product in products:
-        if retain_days is not None:
-            product.expires_at = now_plus(retain_days * 86_400.0)
-        session.merge(product)
-    return True
-
-
-def rescued(session: Session, job_id: str, attempt: int, events: int) -> bool:
-    """Note that so many events of an attempt lie in the object store; True: its log was closed without some of them,
-    and shall be closed again."""
-    this = (Job.id == job_id, Job.attempt == attempt)
-    unknown = Job.events.is_(None) | (Job.status == Status.RUNNING)
-    _update(session, *this, unknown, events=events)
-    lacking = (Job.events == events, Job.closed_at.is_not(None), Job.log_status != LogStatus.STORED)
-    again = {"closed_at": None, "log_status": LogStatus.PENDING, "republish_at": now_plus(), "republish_count": 0}
-    if _update(session, *this, *lacking, **again) == 0:
-        return False
-    session.execute(delete(JobObject).where(JobObject.job_id == job_id, JobObject.attempt == attempt))
-    return True
+    return change(session, *guards, cancel_requested_at=func.coalesce(Job.cancel_requested_at, now_plus())) == 1

@@ -12,7 +12,7 @@ from ansible_api.deliveries import store as deliveries
 from ansible_api.errors import AnsibleApiError, Unavailable
 from ansible_api.events import keys
 from ansible_api.events.publish import expire
-from ansible_api.jobs import store
+from ansible_api.jobs import closing, store
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.state import LogStatus
 from ansible_api.objects import ObjectStore, with_store
@@ -62,7 +62,7 @@ def _close(
     if len(expected) > 1:  # what a rescue found came between them
         return False, ()
     [events] = expected
-    closed = store.close(session, job_id, attempt, log_status=status, events=events, products=products)
+    closed = closing.close(session, job_id, attempt, log_status=status, events=events, products=products)
     released = deliveries.release(session, job_id) if closed else ()
     job = store.get(session, job_id)
     stored = job is not None and job.attempt == attempt and job.log_status == LogStatus.STORED

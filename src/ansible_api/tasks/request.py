@@ -5,7 +5,7 @@ from typing import Any
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from ansible_api.jobs.store import DeadAttempt
+from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.tasks.worker import dead_attempts, lease_owner, node_name
 
 

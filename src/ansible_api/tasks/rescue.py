@@ -14,7 +14,7 @@ from ansible_api.errors import Unavailable
 from ansible_api.events import keys
 from ansible_api.events.spool import SpoolReader, attempt_of, unheld
 from ansible_api.events.types import Place
-from ansible_api.jobs import store
+from ansible_api.jobs import closing, store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import LogStatus
 from ansible_api.logs import get_logger
@@ -50,7 +50,7 @@ def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, a
     if _ended_well(job):
         return True
     events = with_store(settings, lambda objects: _fill(objects, settings, spool, job))
-    if db.write(store.rescued, job_id, attempt, events):
+    if db.write(closing.rescued, job_id, attempt, events):
         log.warning("a log is closed again, with what a spool had", job_id=job_id, events=events)
         with suppress(Unavailable):  # they cost space, not truth
             with_store(settings, lambda objects: _drop_partial(objects, job_id, attempt))

@@ -16,7 +16,7 @@ from ansible_api.db import Database
 from ansible_api.execution.bytecode import compile_packages
 from ansible_api.execution.sandbox import choose
 from ansible_api.execution.workspace import sweep
-from ansible_api.jobs.store import DeadAttempt
+from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.logs import configure_logs, get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current

@@ -20,7 +20,7 @@ from ansible_api.db import Database
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.errors import Unavailable
-from ansible_api.jobs import store, workers
+from ansible_api.jobs import closing, repairs, store, workers
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
 from ansible_api.logs import get_logger
@@ -51,7 +51,7 @@ class Upkeep:
     def tick(self) -> None:
         """Do every repair; a part that is away delays those that need it to the next tick."""
         try:
-            expired = self._db.read(store.expired)
+            expired = self._db.read(repairs.expired)
         except Unavailable as error:
             self._healthy_since = None
             log.warning("upkeep waits for the database", error=error.detail)
@@ -106,7 +106,7 @@ class Upkeep:
         while not dead_attempts.empty():
             dead = dead_attempts.get()
             try:
-                self._end(self._db.write(store.expire_lease_of, dead))
+                self._end(self._db.write(repairs.expire_lease_of, dead))
             except Unavailable:
                 dead_attempts.put(dead)
                 raise
@@ -117,7 +117,7 @@ class Upkeep:
         policy = retries(self._settings, job.queue)
         # The first time at once: it was the worker. After that it may be the job.
         pause = policy.pause(job.failures) if job.failures else 0.0
-        status = self._db.write(store.end_expired, job, max_attempts=policy.max_attempts, pause=pause)
+        status = self._db.write(repairs.end_expired, job, max_attempts=policy.max_attempts, pause=pause)
         if status:
             log.warning("lease ended", job_id=job.id, attempt=job.attempt, status=status)
             self._follow_up(job, status)
@@ -139,10 +139,10 @@ class Upkeep:
                 self._queue.deliver(delivery_id)
 
     def _close_unclosed(self) -> None:
-        unclosed = self._db.read(store.unclosed)
+        unclosed = self._db.read(closing.unclosed)
         if unclosed and self._delivery_keeps_up():
             for job in unclosed:
-                if self._db.write(store.mark_closing, job):
+                if self._db.write(closing.mark_closing, job):
                     self._queue.close(job.id, attempt=job.attempt)
 
     def _delivery_keeps_up(self) -> bool:
@@ -152,12 +152,12 @@ class Upkeep:
     def _republish(self) -> None:
         """Publish again what waits too long, but never more messages than jobs wait."""
         by_queue: dict[str, list[Job]] = defaultdict(list)
-        for job in self._db.read(store.waiting_unpublished, limit=500):
+        for job in self._db.read(repairs.waiting_unpublished, limit=500):
             by_queue[job.queue].append(job)
         for name, jobs in by_queue.items():
-            missing = self._db.read(store.count_waiting, name) - self._queue.depth(Queue(name))
+            missing = self._db.read(repairs.count_waiting, name) - self._queue.depth(Queue(name))
             for job in jobs[: max(missing, 0)]:
-                if self._db.write(store.mark_republished, job, self._settings.republish_after):
+                if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
 

@@ -18,7 +18,7 @@ from ansible_api.db import Database
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.execution.preparation import ExecutionConfig
 from ansible_api.execution.workspace import sweep
-from ansible_api.jobs.store import DeadAttempt
+from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.redis import client
 from ansible_api.settings import Settings, load_settings
 

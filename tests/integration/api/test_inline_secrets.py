@@ -15,7 +15,7 @@ from ansible_api.credentials.secrets import GitLogin, Secrets
 from ansible_api.credentials.store import check_master_key
 from ansible_api.egress import Policy
 from ansible_api.errors import JobError, StartupError
-from ansible_api.jobs import store
+from ansible_api.jobs import repairs, store
 from ansible_api.jobs.secrets import wanted
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
@@ -111,8 +111,8 @@ def lose(api: Api, job_id: str) -> None:
     worker = api.worker(job_id)
     worker.begin_play()
     put(api.database, job_id, lease_until=past(60))
-    [job] = api.database.read(store.expired)
-    assert api.database.write(store.end_expired, job, max_attempts=3) is Status.LOST
+    [job] = api.database.read(repairs.expired)
+    assert api.database.write(repairs.end_expired, job, max_attempts=3) is Status.LOST
 
 
 ENDS = [*(finish(status) for status in (Status.SUCCESSFUL, Status.FAILED, Status.ERROR, Status.TIMED_OUT))]

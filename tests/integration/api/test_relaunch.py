@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ansible_api.db import now_plus
-from ansible_api.jobs import store
+from ansible_api.jobs import closing, store
 from ansible_api.jobs.state import LogStatus, Status
 from ansible_api.keys.model import Role
 from tests.integration.api.conftest import Api
@@ -105,7 +105,7 @@ async def test_a_log_is_kept_for_as_long_as_its_job_asked(api: Api) -> None:
         job_id = (await client.post(JOBS, json={**JOB, "options": {"retain_days": 2}})).json()["id"]
     end(api, job_id)
     product = JobObject(job_id=job_id, attempt=1, kind="log", key="k", size=1, sha256="x", created_at=now_plus())
-    assert api.database.write(store.close, job_id, 1, log_status=LogStatus.STORED, events=3, products=[product])
+    assert api.database.write(closing.close, job_id, 1, log_status=LogStatus.STORED, events=3, products=[product])
     (kept,) = api.database.read(store.objects, job_id)
     assert kept.expires_at is not None
     assert (kept.expires_at - kept.created_at).days == 2

@@ -1,7 +1,7 @@
 """A job that was asked to stop ends, whatever its worker does at that moment."""
 
 from ansible_api.db import Database
-from ansible_api.jobs import store
+from ansible_api.jobs import repairs, store
 from tests.integration.rows import OWNER, running
 
 
@@ -18,11 +18,11 @@ def test_a_job_that_is_handed_back_after_a_wish_to_cancel_is_canceled(db: Databa
 
 def test_a_job_whose_worker_vanished_is_canceled_although_upkeep_looked_before_the_wish(db: Database) -> None:
     fence = running(db)
-    db.write(store.expire_lease_of, store.DeadAttempt(fence.job_id, owner=OWNER))
-    (seen,) = db.read(store.expired)
+    db.write(repairs.expire_lease_of, repairs.DeadAttempt(fence.job_id, owner=OWNER))
+    (seen,) = db.read(repairs.expired)
     assert db.write(store.request_cancel, "red", fence.job_id)
 
-    assert db.write(store.end_expired, seen, max_attempts=3) == "canceled"
+    assert db.write(repairs.end_expired, seen, max_attempts=3) == "canceled"
 
 
 def test_a_job_that_is_handed_back_waits_again(db: Database) -> None:

@@ -1,0 +1,70 @@
+"""SQL of closing: recording what was stored of an ended job's log, again and again until it is whole."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from ansible_api.db import now_plus
+from ansible_api.jobs.model import Job, JobObject
+from ansible_api.jobs.state import TERMINAL, LogStatus, Status
+from ansible_api.jobs.store import CLOSE_AFTER, change
+
+CLOSE_PAUSE_CAP = 3600.0
+CLOSE_TRIES = 32  # which take a day
+
+
+def unclosed(session: Session, limit: int = 100) -> Sequence[Job]:
+    """Ended jobs whose closing is due again: nobody has done it, or it failed."""
+    due = func.coalesce(Job.republish_at, Job.finished_at) <= now_plus()
+    wanted = select(Job).where(Job.closed_at.is_(None), Job.finished_at.is_not(None), Job.status.in_(TERMINAL), due)
+    return session.scalars(wanted.order_by(Job.finished_at).limit(limit)).all()
+
+
+def mark_closing(session: Session, job: Job) -> bool:
+    """Take the right to send an ended job's closing again; pauses double. False: another upkeep was first."""
+    pause = min(CLOSE_AFTER * 2 ** (job.republish_count + 1), CLOSE_PAUSE_CAP)
+    guards = (Job.id == job.id, Job.closed_at.is_(None), Job.republish_count == job.republish_count)
+    values = {"republish_at": now_plus(pause), "republish_count": Job.republish_count + 1}
+    return change(session, *guards, Job.status.in_(TERMINAL), **values) == 1
+
+
+def close(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    log_status: LogStatus,
+    events: int | None,
+    products: Sequence[JobObject],
+) -> bool:
+    """Record what was stored of an ended job's log; False: that was done before, or another count of events is known.
+
+    A log that could not be stored leaves the job unclosed, for as long as that is tried again.
+    """
+    known = Job.events.is_not_distinct_from(events)
+    guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), Job.closed_at.is_(None), known)
+    if change(session, *guards, log_status=log_status) == 0:
+        return False
+    final = () if log_status is not LogStatus.FAILED else (Job.republish_count >= CLOSE_TRIES,)
+    change(session, *guards, *final, closed_at=now_plus(), republish_at=None)
+    retain_days = session.execute(select(Job.spec).where(Job.id == job_id)).scalar_one()["options"].get("retain_days")
+    for product in products:
+        if retain_days is not None:
+            product.expires_at = now_plus(retain_days * 86_400.0)
+        session.merge(product)
+    return True
+
+
+def rescued(session: Session, job_id: str, attempt: int, events: int) -> bool:
+    """Note that so many events of an attempt lie in the object store; True: its log was closed without some of them,
+    and shall be closed again."""
+    this = (Job.id == job_id, Job.attempt == attempt)
+    unknown = Job.events.is_(None) | (Job.status == Status.RUNNING)
+    change(session, *this, unknown, events=events)
+    lacking = (Job.events == events, Job.closed_at.is_not(None), Job.log_status != LogStatus.STORED)
+    again = {"closed_at": None, "log_status": LogStatus.PENDING, "republish_at": now_plus(), "republish_count": 0}
+    if change(session, *this, *lacking, **again) == 0:
+        return False
+    session.execute(delete(JobObject).where(JobObject.job_id == job_id, JobObject.attempt == attempt))
+    return True
