@@ -147,6 +147,22 @@ def test_while_the_object_store_is_away_a_spool_waits(db: Database, settings: Se
     assert segments(settings, fence) == [lines(5)]
 
 
+def test_spools_that_take_long_are_stored_one_at_a_look(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ansible_api.tasks.rescue.LIMIT", 0)
+    fences = [running(db) for _ in range(3)]
+    for fence in fences:
+        spool(settings.state_dir, fence, 5)
+    looks = 0
+    while not all(segments(settings, fence) for fence in fences):
+        before = sum(bool(segments(settings, fence)) for fence in fences)
+        rescue(db, settings)
+        assert sum(bool(segments(settings, fence)) for fence in fences) <= before + 1
+        looks += 1
+        assert looks < 200  # each look takes any of them
+
+
 def test_a_spool_that_nobody_could_store_for_a_week_is_dropped(db: Database, settings: Settings) -> None:
     path = spool(settings.state_dir, running(db), 5)
     long_ago = time.time() - 8 * 86400

@@ -4,6 +4,7 @@ A spool stays until the log of its attempt is stored whole. One that the log may
 segments: before the job of a dead child is ended, or when closing it has found too little.
 """
 
+import random
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,20 +23,24 @@ from ansible_api.objects import ObjectStore, put_in_time, with_store
 from ansible_api.settings import Settings
 
 PATIENCE = 30.0  # seconds that the closing of an orderly end may take before its spool is read
-LIMIT = 30.0  # seconds for one spool at a time; the rest of it follows at the next look
+LIMIT = 10.0  # seconds for one look; upkeep has other things to do, and the rest follows at the next look
 SPOOL_DAYS = 7
 log = get_logger(__name__)
 
 
 def rescue(db: Database, settings: Settings) -> None:
-    """Look at every spool once. Unavailable: database or object store are away, and the rest waits for next time."""
-    for path in (settings.state_dir / "spool").glob("*.ndjson"):
+    """Look at each spool, in any order, while there is time. Unavailable: database or object store are away."""
+    spools, deadline = list((settings.state_dir / "spool").glob("*.ndjson")), time.monotonic() + LIMIT
+    random.SystemRandom().shuffle(spools)  # none is last each time
+    for path in spools:
         with suppress(FileNotFoundError), unheld(path) as spool:
             attempt = attempt_of(path)
             if spool is None or attempt is None:
                 continue
             if _too_old(path) or not _needed(db, settings, spool, *attempt):
                 path.unlink()
+        if time.monotonic() > deadline:
+            return
 
 
 def _too_old(path: Path) -> bool:
@@ -68,8 +73,9 @@ async def _fill(objects: ObjectStore, settings: Settings, spool: SpoolReader, jo
     """Store as segments what they lack; how many events the spool has."""
     known = keys.chain([name async for name in objects.keys(keys.segments(job.id, job.attempt))])
     start = known[-1].end if known else Place()
-    if start.seq == job.events:
-        return start.seq
+    had = start.seq
+    if had == job.events:
+        return had
     place, events, deadline = Place(), list[bytes](), time.monotonic() + LIMIT
     while lines := spool.read(settings.hot_events):
         for line in lines:
@@ -77,7 +83,7 @@ async def _fill(objects: ObjectStore, settings: Settings, spool: SpoolReader, jo
             if place.seq > start.seq:
                 events.append(line.event)
         if events:
-            if time.monotonic() > deadline:
+            if start.seq > had and time.monotonic() > deadline:
                 raise Unavailable("the object store takes a spool slowly")
             name = keys.segment(job.id, job.attempt, keys.Segment(start, place))
             await put_in_time(objects, name, b"".join(b"%b\n" % event for event in events))
