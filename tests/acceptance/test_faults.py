@@ -4,10 +4,14 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, local_job
 from tests.waiting import wait_for
 
+# On the parts of production; test_up.py has the faults of the embedded default.
+pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis"], indirect=True)
 JOB_MARK = b"ANSIBLE_API_JOB="
 BUSY = play("""
 - name: Leave something running

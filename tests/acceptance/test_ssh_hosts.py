@@ -10,6 +10,8 @@ from tests.acceptance.service import Service
 from tests.servers.openbao import OpenBao
 from tests.servers.ssh_hosts import SshHosts
 
+pytestmark = pytest.mark.parametrize("service", ["mariadb+redis"], indirect=True, scope="module")
+
 BECOME = play(
     """
 - name: Leave a mark as root

@@ -24,8 +24,9 @@ class Publisher:
 
     def __init__(self, queue: JobQueue, *, timeout: float) -> None:
         self._queue, self._timeout = queue, timeout
-        self._limiter = anyio.CapacityLimiter(THREADS)
+        self._turns, self._limiter = anyio.Semaphore(THREADS), anyio.CapacityLimiter(THREADS)
         self._resume_at = 0.0
+        self._failures = 0
 
     async def enqueue(self, job: JobView) -> None:
         """A job waits."""
@@ -47,14 +48,18 @@ class Publisher:
             return
         if self._resume_at:
             self._resume_at = time.monotonic() + self._timeout  # this one probes; others wait for what it finds
-        reason = "no answer in time"
+        reason, failures = "no answer in time", self._failures
         with anyio.move_on_after(self._timeout):
-            try:
-                await to_thread.run_sync(message, abandon_on_cancel=True, limiter=self._limiter)
-            except Unavailable as error:
-                reason = error.detail
-            else:
-                self._resume_at = 0.0
-                return
+            async with self._turns:
+                if self._failures != failures:  # while this one waited for its turn; a hung thread is not free yet
+                    return
+                try:
+                    await to_thread.run_sync(message, abandon_on_cancel=True, limiter=self._limiter)
+                except Unavailable as error:
+                    reason = error.detail
+                else:
+                    self._resume_at = 0.0
+                    return
+        self._failures += 1
         self._resume_at = time.monotonic() + PAUSE
         log.warning("not published; upkeep will do it", subject=subject, reason=reason)
