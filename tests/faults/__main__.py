@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.faults.installation import installation
 from tests.faults.report import Result, table, write
-from tests.faults.scenarios import SCENARIOS, SEEDS, run
+from tests.faults.scenarios import BESIDE, SCENARIOS, SEEDS, run
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -54,19 +54,26 @@ def _arguments() -> argparse.Namespace:
 
 
 def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
-    """The short round shares one installation; in the long one each scenario has its own."""
+    """The short round shares one installation; in the long one each scenario has its own, and a process."""
     print(f"seed {seed}", flush=True)
     if arguments.short:
         with _folder("short", seed, arguments.keep) as folder:
             return short_round(folder, arguments.only, seed)
-    results = []
-    for name in arguments.only:
-        seeds = [seed + number for number in range(SEEDS.get(name, 1))]
-        side_by_side = len(seeds) > 1
-        result = _side_by_side(name, seeds, arguments.keep) if side_by_side else _alone(name, seed, arguments.keep)
-        tell(name, result)
-        results.append(result)
-    return results
+    with ExitStack() as stack:
+        out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        def start(name: str) -> Started:
+            started = _start(name, _seeds(name, seed), arguments.keep, out)
+            stack.callback(started.end)
+            return started
+
+        beside = [start(name) for name in arguments.only if name in BESIDE]
+        found = [start(name).result() for name in arguments.only if name not in BESIDE]
+        return found + [started.result() for started in beside]
+
+
+def _seeds(name: str, first: int) -> list[int]:
+    return [first + number for number in range(SEEDS.get(name, 1))]
 
 
 def short_round(folder: Path, names: Sequence[str], seed: int) -> list[Result]:
@@ -98,25 +105,40 @@ def _folder(name: str, seed: int, keep: Path | None) -> Iterator[Path]:
         yield Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=keep))
 
 
-def _side_by_side(name: str, seeds: list[int], keep: Path | None) -> Result:
-    with tempfile.TemporaryDirectory() as folder:
-        started = []
-        for seed in seeds:
-            out = Path(folder) / f"{seed}.json"
-            argv = [sys.executable, "-m", "tests.faults", "--only", name, "--seed", str(seed), "--json", str(out)]
-            argv += ["--keep", str(keep)] if keep else []
-            started.append((out, subprocess.Popen(argv)))
+@dataclass
+class Started:
+    """A scenario under way: one process and installation for each seed, side by side."""
+
+    name: str
+    processes: list[tuple[Path, subprocess.Popen[bytes]]]
+
+    def result(self) -> Result:
+        """What all of them found, once they have ended."""
         whole: Result | None = None
-        for out, process in started:
+        for out, process in self.processes:
             if process.wait() != 0:
-                raise SystemExit(f"{name} could not be run")
+                raise SystemExit(f"{self.name} could not be run")
             result = Result(**json.loads(out.read_text()))
-            if whole is None:
-                whole = result
-            else:
-                whole.add(result)
-    assert whole is not None
-    return whole
+            whole = result if whole is None else whole.add(result)
+        assert whole is not None
+        tell(self.name, whole)
+        return whole
+
+    def end(self) -> None:
+        """End what still runs, with all that it has started."""
+        for _, process in self.processes:
+            process.terminate()
+            process.wait()
+
+
+def _start(name: str, seeds: list[int], keep: Path | None, folder: Path) -> Started:
+    processes = []
+    for seed in seeds:
+        out = folder / f"{name}-{seed}.json"
+        argv = [sys.executable, "-m", "tests.faults", "--only", name, "--seed", str(seed), "--json", str(out)]
+        argv += ["--keep", str(keep)] if keep else []
+        processes.append((out, subprocess.Popen(argv)))
+    return Started(name, processes)
 
 
 if __name__ == "__main__":

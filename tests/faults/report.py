@@ -45,8 +45,8 @@ class Result:
         if not holds:
             self.troubles.append(trouble)
 
-    def add(self, other: "Result") -> None:
-        """Count what another round or seed found."""
+    def add(self, other: "Result") -> "Result":
+        """Count what another round or seed found; this one, for chaining."""
         for part in fields(self):
             if part.name == "stuck":
                 self.stuck = max(self.stuck, other.stuck)
@@ -54,6 +54,7 @@ class Result:
                 self.seconds = max(self.seconds, other.seconds)
             elif part.name != "scenario":
                 setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
+        return self
 
     @property
     def cells(self) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "soak": soak.soak,
 }
 SEEDS = {"kills": 3}  # side by side in the long round
+BESIDE = ("soak",)  # beside all others in the long round: what it looks at does not depend on time
 IN_TESTS = ("zombie",)
 
 
