@@ -2,19 +2,22 @@
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.faults.installation import installation
 from tests.faults.report import Result, table, write
 from tests.faults.scenarios import BESIDE, SCENARIOS, SEEDS, run
+from tests.servers.requirements import require
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -59,21 +62,24 @@ def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
     if arguments.short:
         with _folder("short", seed, arguments.keep) as folder:
             return short_round(folder, arguments.only, seed)
-    with ExitStack() as stack:
-        out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-
-        def start(name: str) -> Started:
-            started = _start(name, _seeds(name, seed), arguments.keep, out)
-            stack.callback(started.end)
-            return started
-
-        beside = [start(name) for name in arguments.only if name in BESIDE]
-        found = [start(name).result() for name in arguments.only if name not in BESIDE]
-        return found + [started.result() for started in beside]
+    beside = [name for name in arguments.only if name in BESIDE]
+    others = [name for name in arguments.only if name not in BESIDE]
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # the kernel tells the processes below
+    with ThreadPoolExecutor() as pool:
+        lanes = [pool.submit(_one_after_the_other, names, seed, arguments.keep) for names in (beside, others)]
+        found = {name: result for lane in lanes for name, result in lane.result().items()}
+    return [found[name] for name in arguments.only]
 
 
-def _seeds(name: str, first: int) -> list[int]:
-    return [first + number for number in range(SEEDS.get(name, 1))]
+def _one_after_the_other(names: Sequence[str], first: int, keep: Path | None) -> dict[str, Result]:
+    """Each scenario with each of its seeds in a process of its own."""
+    found: dict[str, Result] = {}
+    for name in names:
+        for seed in range(first, first + SEEDS.get(name, 1)):
+            result = _in_a_process(name, seed, keep)
+            tell(name, result)
+            found[name] = found[name].add(result) if name in found else result
+    return found
 
 
 def short_round(folder: Path, names: Sequence[str], seed: int) -> list[Result]:
@@ -105,40 +111,16 @@ def _folder(name: str, seed: int, keep: Path | None) -> Iterator[Path]:
         yield Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=keep))
 
 
-@dataclass
-class Started:
-    """A scenario under way: one process and installation for each seed, side by side."""
-
-    name: str
-    processes: list[tuple[Path, subprocess.Popen[bytes]]]
-
-    def result(self) -> Result:
-        """What all of them found, once they have ended."""
-        whole: Result | None = None
-        for out, process in self.processes:
-            if process.wait() != 0:
-                raise SystemExit(f"{self.name} could not be run")
-            result = Result(**json.loads(out.read_text()))
-            whole = result if whole is None else whole.add(result)
-        assert whole is not None
-        tell(self.name, whole)
-        return whole
-
-    def end(self) -> None:
-        """End what still runs, with all that it has started."""
-        for _, process in self.processes:
-            process.terminate()
-            process.wait()
-
-
-def _start(name: str, seeds: list[int], keep: Path | None, folder: Path) -> Started:
-    processes = []
-    for seed in seeds:
-        out = folder / f"{name}-{seed}.json"
+def _in_a_process(name: str, seed: int, keep: Path | None) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "result.json"
         argv = [sys.executable, "-m", "tests.faults", "--only", name, "--seed", str(seed), "--json", str(out)]
         argv += ["--keep", str(keep)] if keep else []
-        processes.append((out, subprocess.Popen(argv)))
-    return Started(name, processes)
+        # It must end, and clean up, when this process does.
+        done = subprocess.run([require("setpriv"), "--pdeathsig", "TERM", "--", *argv], check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"{name} could not be run")
+        return Result(**json.loads(out.read_text()))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class KillPlan:
     pauses: tuple[float, float]
 
 
-LONG = KillPlan(kills=334, jobs=500, pauses=(1.0, 4.0))  # of one seed; three of them make 1,000
+LONG = KillPlan(kills=334, jobs=167, pauses=(1.0, 4.0))  # of one seed; three make 1,000 kills and 500 jobs
 SHORT = KillPlan(kills=60, jobs=30, pauses=(0.5, 1.8))
 
 

@@ -50,8 +50,6 @@ class Result:
         for part in fields(self):
             if part.name == "stuck":
                 self.stuck = max(self.stuck, other.stuck)
-            elif part.name == "seconds":
-                self.seconds = max(self.seconds, other.seconds)
             elif part.name != "scenario":
                 setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
         return self
@@ -68,7 +66,6 @@ def total(results: Sequence[Result]) -> Result:
     whole = Result("all")
     for result in results:
         whole.add(result)
-    whole.seconds = sum(result.seconds for result in results)
     return whole
 
 
