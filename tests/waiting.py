@@ -10,7 +10,7 @@ T = TypeVar("T")
 def wait_for(
     condition: Callable[[], T],
     timeout: float = 30,
-    interval: float = 0.02,
+    interval: float = 0.05,
     message: str = "the condition did not come true",
 ) -> T:
     """The first truthy value of the condition; AssertionError with the message and its last value after the limit."""

@@ -92,7 +92,7 @@ def test_a_job_is_watched_and_its_log_is_stored(start: Start, repository: Path) 
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "TASK [Take a while]" in watched.stdout
     job_id = watched.stdout.strip().splitlines()[-1].split()[0]
-    log = wait_for(lambda: client(up, "logs", job_id).stdout, timeout=20)
+    log = wait_for(lambda: client(up, "logs", job_id).stdout, timeout=20, interval=0.5)
     assert "PLAY RECAP" in log
     events = [json.loads(line) for line in client(up, "logs", job_id, "--json").stdout.splitlines()]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))

@@ -14,7 +14,7 @@ import httpx
 
 from ansible_api import processes
 from tests.acceptance.repos import make_repo, play
-from tests.acceptance.service import Service, installed
+from tests.acceptance.service import Service, installed, plain_client
 from tests.faults import crashing
 from tests.faults.ledger import NOTE, Ledger, ledger
 from tests.processes import processes_with
@@ -113,8 +113,7 @@ class Installation:
 
     def client(self, part: Part | None = None, *, key: str | None = None) -> httpx.Client:
         port = (part or random.choice(self.apis())).port
-        headers = {"Authorization": f"Bearer {key or self.service.key}"}
-        return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20, trust_env=False)
+        return plain_client(f"http://127.0.0.1:{port}", key or self.service.key, timeout=20)
 
     def add_api(self, name: str) -> Part:
         port = free_port()

@@ -94,6 +94,22 @@ def test_a_whole_log_is_stored_once_and_its_segments_go(db: Database, worker: Wo
     assert stored(worker, ended) == lines(EVENTS)
 
 
+@pytest.mark.parametrize("attempt", [0, 2])
+def test_an_upload_of_an_attempt_that_is_not_the_last_stores_nothing(
+    worker: Worker, ended: Fence, attempt: int
+) -> None:
+    before = objects(worker, ended)
+    told = [outcome(worker.settings, worker.db, ended.job_id, attempt, product) for product in ("log", "events")]
+    close_job(told, ended.job_id, attempt)
+    assert ({each["status"] for each in told}, objects(worker, ended)) == ({"failed"}, before)
+
+
+def test_an_upload_of_a_job_that_runs_stores_nothing(db: Database, worker: Worker) -> None:
+    fence = running(db)
+    assert [each["status"] for each in uploads(worker, fence)] == ["failed", "failed"]
+    assert objects(worker, fence) == []
+
+
 def test_a_stored_log_leaves_nothing_of_earlier_attempts_and_the_files_of_its_own(
     db: Database, worker: Worker, ended: Fence
 ) -> None:

@@ -1,5 +1,6 @@
 """Starting a worker process: checks first, then Celery with upkeep, until it is told to stop."""
 
+import importlib
 import os
 from collections.abc import Sequence
 from contextlib import closing
@@ -38,6 +39,8 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
     log.info("worker starts", node=node_name(), queues=list(queues), isolation=isolation)
     if set(queues) & set(JOB_QUEUES) and not compile_packages():
         log.warning("Ansible has no bytecode and none can be written: every play starts a second later")
+    if settings.objects_dir is None:
+        importlib.import_module("ansible_api.objects.s3")  # once, before the first fork: each child would take a second
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import shared_task
+from sqlalchemy.orm import Session
 
 from ansible_api.db import Database
 from ansible_api.errors import AnsibleApiError, Unavailable
@@ -14,7 +15,8 @@ from ansible_api.events import keys
 from ansible_api.events.sofar import Form
 from ansible_api.events.subscribe import Batch, EventReader
 from ansible_api.jobs import store
-from ansible_api.jobs.state import LogStatus
+from ansible_api.jobs.model import Job, JobObject
+from ansible_api.jobs.state import LogStatus, Status
 from ansible_api.logs import get_logger
 from ansible_api.objects import open_store
 from ansible_api.redis import async_client
@@ -33,11 +35,19 @@ def upload(job_id: str, attempt: int, product: str) -> dict[str, Any]:
 
 
 def outcome(settings: Settings, db: Database, job_id: str, attempt: int, product: str) -> dict[str, Any]:
-    """What became of the upload; any failure is a result, because a raise would skip the chord's body for ever."""
+    """What became of the upload; any failure is a result, because a raise would skip the chord's body for ever.
+
+    A message that comes again, too late or too early stores nothing.
+    """
     expected: int | None = None
     try:
-        job = db.read(store.get, job_id)
-        expected = job.events if job and job.attempt == attempt else None
+        job, done = db.read(_state, job_id, attempt, product)
+        if job is None or job.attempt != attempt or not Status(job.status).terminal:
+            return {"kind": product, "status": LogStatus.FAILED, "expected": None}
+        expected = job.events
+        if done is not None:
+            known = {"key": done.key, "size": done.size, "sha256": done.sha256}
+            return {"kind": product, "status": LogStatus.STORED, "expected": expected} | known
         place = (job_id, attempt)
         return asyncio.run(_upload(settings, place, product, expected)) | {"kind": product, "expected": expected}
     except (AnsibleApiError, OSError) as error:
@@ -45,6 +55,13 @@ def outcome(settings: Settings, db: Database, job_id: str, attempt: int, product
     except Exception:
         log.exception("upload failed", job_id=job_id, product=product)
     return {"kind": product, "status": LogStatus.FAILED, "expected": expected}
+
+
+def _state(session: Session, job_id: str, attempt: int, product: str) -> tuple[Job | None, JobObject | None]:
+    """The job, and its product if that is stored whole."""
+    job = store.get(session, job_id)
+    whole = job is not None and job.attempt == attempt and job.log_status == LogStatus.STORED
+    return job, store.product(session, job, product) if job is not None and whole else None
 
 
 async def _upload(settings: Settings, place: tuple[str, int], product: str, expected: int | None) -> dict[str, Any]:
