@@ -20,6 +20,7 @@ from ansible_api.db import Database, now_plus
 from ansible_api.events.keys import events_object, log_object
 from ansible_api.events.publish import Publisher, mark_end
 from ansible_api.events.types import Event
+from ansible_api.jobs import closing
 from ansible_api.jobs import store as jobs
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.state import LogStatus, Phase, Status
@@ -119,7 +120,7 @@ class Worker:
             created_at=datetime.now(UTC),
         )
         places = {"log_status": LogStatus.STORED, "events": self._events(), "products": [product]}
-        assert self.api.database.write(jobs.close, self.fence.job_id, self.fence.attempt, **places)
+        assert self.api.database.write(closing.close, self.fence.job_id, self.fence.attempt, **places)
 
 
 def event(seq: int, **more: Any) -> Event:
