@@ -77,6 +77,20 @@ def test_a_result_of_a_killed_process_is_nobodys(db: Database, folder: Path, pla
     assert row(db, played.job_id)["status"] == "successful"
 
 
+def test_a_result_of_which_the_database_refuses_a_number_ends_its_job_and_holds_no_other(
+    db: Database, folder: Path, played: Fence
+) -> None:
+    other = running(db, play_started_at=now_plus())
+    Kept(folder, Result(played, DONE, {"events": 3}, {"web1": {**OK, "ok": 10**30}})).leave()
+    Kept(folder, Result(other, DONE)).leave()
+    (folder / "job-0.1.json").write_text("{}")
+    assert len(replayed(folder, db)) == 2
+    for fence in (played, other):
+        assert row(db, fence.job_id)["status"] == "successful"
+    assert row(db, played.job_id)["events"] == 3
+    assert [path.name for path in folder.iterdir()] == ["job-0.1.unreadable"]
+
+
 def test_a_result_that_comes_after_lost_is_kept_beside_the_job(db: Database, folder: Path, played: Fence) -> None:
     lose(db, played)
     failed = Outcome(Status.FAILED, 2, "play_failed", "failed: web1")

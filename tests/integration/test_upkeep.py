@@ -1,5 +1,7 @@
 """Upkeep repairs what lost messages and dead workers leave, with a real broker that comes and goes."""
 
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,16 +14,20 @@ from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue
+from ansible_api.execution.verdict import Outcome
+from ansible_api.execution.workspace import MARKER
 from ansible_api.jobs import repairs, store
 from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
+from ansible_api.processes import marked
 from ansible_api.redis import BROKER_DB, with_db
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
+from ansible_api.tasks.results import FOLDER, Kept, Result
 from ansible_api.tasks.upkeep import Upkeep
 from ansible_api.tasks.worker import dead_attempts, lease_owner, node_name
 from tests.integration.conftest import MASTER_KEY
-from tests.integration.rows import SPEC, at_once, new_job, past, put, row, running, status
+from tests.integration.rows import OWNER, SPEC, at_once, new_job, past, put, row, running, status
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
@@ -276,3 +282,30 @@ def test_repairs_do_not_fill_the_broker_while_no_worker_delivers(
         upkeep.tick()
 
     assert messages(redis_under_test, Queue.DELIVERY) == 30
+
+
+def test_results_on_disk_come_before_the_end_of_their_attempts_also_while_the_broker_is_away(
+    db: Database, settings: Settings, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    upkeep = new_upkeep()
+    fences = [running(db, play_started_at=now_plus()) for _ in range(2)]
+    for fence in fences:
+        Kept(settings.state_dir / FOLDER, Result(fence, Outcome(Status.SUCCESSFUL, 0))).leave()
+        dead_attempts.put(DeadAttempt(fence.job_id, owner=OWNER))
+    redis_under_test.process.kill()
+    try:
+        upkeep.tick()
+    finally:
+        redis_under_test.process.revive()
+    assert [status(db, fence.job_id) for fence in fences] == ["successful", "successful"]
+    assert dead_attempts.empty()
+
+
+def test_what_is_left_of_a_dead_childs_play_is_killed_before_its_job_ends(db: Database, new_upkeep: NewUpkeep) -> None:
+    fence = running(db, play_started_at=now_plus())
+    dead_attempts.put(DeadAttempt(fence.job_id, owner=OWNER))
+    with subprocess.Popen(["sleep", "60"], env={MARKER: f"{fence.job_id}.1"}) as left:
+        wait_for(lambda: list(marked(MARKER, f"{fence.job_id}.1")))
+        new_upkeep().tick()
+        assert left.wait(5) == -signal.SIGKILL
+    assert status(db, fence.job_id) == "lost"

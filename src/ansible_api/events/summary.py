@@ -11,6 +11,7 @@ COUNTERS = ("ok", "changed", "failed", "unreachable", "skipped", "rescued", "ign
 STATS_NAMES = {"failed": "failures", "unreachable": "dark"}
 
 Counts = dict[str, int]
+MOST = 2**31 - 1
 
 
 @dataclass(slots=True)
@@ -44,7 +45,12 @@ class Summary:
         """Ansible's final numbers: only they know which failures were rescued."""
         numbers = {counter: stats.get(STATS_NAMES.get(counter, counter)) or {} for counter in COUNTERS}
         hosts = sorted({host for by_host in numbers.values() for host in by_host})
-        self.hosts = {host: {counter: int(numbers[counter].get(host, 0)) for counter in COUNTERS} for host in hosts}
+        self.hosts = {host: {counter: _number(numbers[counter].get(host, 0)) for counter in COUNTERS} for host in hosts}
+
+
+def _number(told: Any) -> int:
+    """A play can say what it likes; the database takes so much."""
+    return max(0, min(int(told), MOST))
 
 
 def _counter(event: Event) -> str | None:

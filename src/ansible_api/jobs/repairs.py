@@ -23,6 +23,11 @@ class DeadAttempt:
     owner: str | None = None
     attempt: int | None = None
 
+    def is_of(self, job: Job) -> bool:
+        """Whether the job is still in this attempt."""
+        theirs = job.lease_owner == self.owner if self.owner else job.attempt == self.attempt
+        return job.status == Status.RUNNING and theirs
+
 
 def expired(session: Session, limit: int = 100) -> Sequence[Job]:
     """Running jobs whose lease has ended."""

@@ -10,7 +10,7 @@ from ansible_api.objects.base import ObjectStore, Source, Stored, checked_key
 from ansible_api.objects.directory import DirectoryStore
 from ansible_api.settings import Settings
 
-__all__ = ["ObjectStore", "Source", "Stored", "checked_key", "open_store", "put_in_time", "with_store"]
+__all__ = ["PUT_LIMIT", "ObjectStore", "Source", "Stored", "checked_key", "open_store", "put_in_time", "with_store"]
 
 T = TypeVar("T")
 PUT_LIMIT = 10.0
@@ -29,12 +29,18 @@ async def open_store(settings: Settings) -> AsyncIterator[ObjectStore]:
         yield store
 
 
-def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]]) -> T:
-    """The result of `work(store)`, for code without an event loop: `with_store(settings, lambda s: s.put(…))`."""
+def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]], *, limit: float | None = None) -> T:
+    """The result of `work(store)`, for code without an event loop: `with_store(settings, lambda s: s.put(…))`.
+
+    Unavailable also when it takes longer than `limit` seconds.
+    """
 
     async def run() -> T:
-        async with open_store(settings) as store:
-            return await work(store)
+        try:
+            async with asyncio.timeout(limit), open_store(settings) as store:
+                return await work(store)
+        except TimeoutError:
+            raise Unavailable(f"the object store took longer than {limit:g} s") from None
 
     return asyncio.run(run())
 

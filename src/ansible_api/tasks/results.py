@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ from typing import Any, Self
 from sqlalchemy.orm import Session
 
 from ansible_api.db import Database
-from ansible_api.errors import LeaseLost
+from ansible_api.errors import LeaseLost, Unavailable
 from ansible_api.events.summary import Counts
 from ansible_api.execution.verdict import Outcome
 from ansible_api.jobs import attempts, store
@@ -76,7 +76,7 @@ class Kept:
     def __init__(self, folder: Path, result: Result) -> None:
         """OSError: the disk does not take it."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = folder / f"{result.fence.job_id}.{result.fence.attempt}.json"
+        self._path = _path(folder, result.fence.job_id, result.fence.attempt)
         unfinished = self._path.with_suffix(".unfinished")
         self._file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -103,33 +103,62 @@ class Kept:
 
 
 def replay(folder: Path, db: Database, ended: Callable[[Result], None]) -> None:
-    """Write the results whose processes are gone; `ended` hears of each that has ended its job. Unavailable: later."""
+    """Write the results whose processes are gone; `ended` hears of each that has ended its job.
+
+    One that cannot be written keeps no other waiting. Unavailable, in the end: some are left for the next time.
+    """
+    away: Unavailable | None = None
     for path in sorted(folder.glob("*.json")):
-        with _unheld(path) as text:
-            if text is None:
-                continue
-            try:
+        try:
+            with _unheld(path) as text:
+                if text is None:
+                    continue
                 result = Result.from_json(text)
-            except (ValueError, KeyError, TypeError):
-                log.exception("a result cannot be read", path=path.name)
-                path.replace(path.with_suffix(".unreadable"))
-                continue
-            if record(db, result):
-                log.warning("a result was written late", job_id=result.fence.job_id, status=result.outcome.status)
-                ended(result)
-            path.unlink(missing_ok=True)
+                if record(db, result):
+                    log.warning("a result was written late", job_id=result.fence.job_id, status=result.outcome.status)
+                    ended(result)
+                path.unlink(missing_ok=True)
+        except Unavailable as error:
+            away = error
+        except Exception:  # whatever is wrong with it, the next time would be no better
+            log.exception("a result cannot be read or written", path=path.name)
+            path.replace(path.with_suffix(".unreadable"))
+    if away is not None:
+        raise away
+
+
+def lies_in(folder: Path, job_id: str, attempt: int) -> bool:
+    """Whether a result of this attempt waits to be written."""
+    return _path(folder, job_id, attempt).exists()
 
 
 def record(db: Database, result: Result) -> bool:
     """Write a result; True when it has ended its job, which another attempt or upkeep may have done before."""
     try:
-        if db.write(lambda session: result.write(session)):
+        if _write(db, result):
             return True
     except LeaseLost:
         pass
     if db.write(lambda session: result.write_late(session)):
         log.warning("a result came late", job_id=result.fence.job_id, status=result.outcome.status)
     return False
+
+
+def _write(db: Database, result: Result) -> bool:
+    try:
+        return db.write(lambda session: result.write(session))
+    except (LeaseLost, Unavailable):
+        raise
+    except Exception:  # how the job ended matters more than what it did on the way
+        log.exception("progress could not be written", job_id=result.fence.job_id)
+        least = replace(
+            result, values={key: result.values[key] for key in ("events",) if key in result.values}, hosts={}
+        )
+        return db.write(lambda session: least.write(session))
+
+
+def _path(folder: Path, job_id: str, attempt: int) -> Path:
+    return folder / f"{job_id}.{attempt}.json"
 
 
 @contextmanager

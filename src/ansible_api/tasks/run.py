@@ -4,7 +4,6 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,7 +134,7 @@ class Attempt:
     def _record_outcome(self, outcome: Outcome) -> None:
         result = self._result(outcome)
         kept = self._kept
-        ended = _persist(lambda: self._write(result), KEPT_PATIENCE if kept else PATIENCE)
+        ended = _persist(lambda: results.record(self._worker.db, result), KEPT_PATIENCE if kept else PATIENCE)
         if kept and ended is None:
             kept.leave()
         elif kept:
@@ -149,17 +148,6 @@ class Attempt:
         self._progress.put_back(values, hosts)
         values |= {"timings": dict(self._timings), "events": self._progress.last_seq}
         return Result(self._fence, outcome, values, hosts)
-
-    def _write(self, result: Result) -> bool:
-        db = self._worker.db
-        try:
-            return results.record(db, result)
-        except Unavailable:
-            raise
-        except Exception:  # how the job ended matters more than what it did on the way
-            log.exception("progress could not be written")
-            least = replace(result, values={"events": result.values["events"]}, hosts={})
-            return db.write(least.write)
 
     def _conclude(self, outcome: Outcome, found: Artifacts) -> None:
         """The play is over: keep its result first, then what it left."""

@@ -20,8 +20,10 @@ from ansible_api.db import Database
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.errors import Unavailable
+from ansible_api.execution.workspace import kill_marked
 from ansible_api.jobs import closing, repairs, store, workers
 from ansible_api.jobs.model import Job
+from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
@@ -46,6 +48,7 @@ class Upkeep:
         """`presence` tells the database that this worker is there."""
         self._db, self._queue, self._settings, self._presence = db, queue, settings, presence
         self._healthy_since: float | None = None
+        self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
 
     def tick(self) -> None:
@@ -61,7 +64,8 @@ class Upkeep:
         self._attempt(self._end_dead_attempts)
         if self._trusts_leases():
             for job in expired:
-                self._attempt(partial(self._end, job))
+                if not results.lies_in(self._results, job.id, job.attempt):
+                    self._attempt(partial(self._end, job))
         self._attempt(self._be_present)
         for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._rescue_logs):
             self._attempt(repair)
@@ -96,20 +100,33 @@ class Upkeep:
 
     def _replay_results(self) -> None:
         def ended(result: Result) -> None:
-            if (job := self._db.read(store.get, result.fence.job_id)) is not None:
-                self._follow_up(job, result.outcome.status)
+            with suppress(Unavailable):  # upkeep closes what nobody has closed
+                if (job := self._db.read(store.get, result.fence.job_id)) is not None:
+                    self._follow_up(job, result.outcome.status)
 
-        results.replay(self._settings.state_dir / results.FOLDER, self._db, ended)
+        results.replay(self._results, self._db, ended)
 
     def _end_dead_attempts(self) -> None:
         """Their process is known to have died: no need to wait for the lease to run out."""
-        while not dead_attempts.empty():
+        for _ in range(dead_attempts.qsize()):
             dead = dead_attempts.get()
             try:
-                self._end(self._db.write(repairs.expire_lease_of, dead))
-            except Unavailable:
+                ended = self._end_dead(dead)
+            except BaseException:
                 dead_attempts.put(dead)
                 raise
+            if not ended:
+                dead_attempts.put(dead)
+
+    def _end_dead(self, dead: DeadAttempt) -> bool:
+        """False: its result waits to be written, or a process of its play is still there."""
+        job = self._db.read(store.get, dead.job_id)
+        if job is None or not dead.is_of(job):
+            return True
+        if results.lies_in(self._results, job.id, job.attempt) or not kill_marked(f"{job.id}.{job.attempt}"):
+            return False
+        self._end(self._db.write(repairs.expire_lease_of, dead))
+        return True
 
     def _end(self, job: Job | None) -> None:
         if job is None:

@@ -84,3 +84,8 @@ def test_numbers_that_are_too_many_leave_what_was_counted() -> None:
     summary.add(to_event(2, {"event": "playbook_on_stats", "event_data": stats}, Mask([])))
 
     assert {host: counts["ok"] for host, counts in summary.hosts.items()} == {"web1": 1}
+
+
+def test_numbers_that_no_database_takes_are_bounded() -> None:
+    summary = folded(("playbook_on_stats", None, {"ok": {"a": 10**30}, "failures": {"a": -7}}))
+    assert counts(summary) == {"ok": 2**31 - 1}
