@@ -74,10 +74,9 @@ class _Sender:
                 queue.close(job_id, attempt=number % 3)
 
     def _close(self, job_id: str, attempt: int) -> None:
-        """A body of a chord, without its headers' outcomes: an attempt that stored nothing."""
-        if attempt != 1:  # of the attempt that ran it would be true: nothing was stored
-            name = TaskName.CLOSE_JOB.value
-            self.app.send_task(name, args=([], job_id, attempt), queue=Queue.DELIVERY.value, ignore_result=True)
+        """A body of a chord, without its headers' outcomes."""
+        name = TaskName.CLOSE_JOB.value
+        self.app.send_task(name, args=([], job_id, attempt), queue=Queue.DELIVERY.value, ignore_result=True)
 
 
 def _depth(app: Celery) -> int:

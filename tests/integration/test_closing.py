@@ -104,6 +104,15 @@ def test_an_upload_of_an_attempt_that_is_not_the_last_stores_nothing(
     assert ({each["status"] for each in told}, objects(worker, ended)) == ({"failed"}, before)
 
 
+def test_a_closing_without_the_outcomes_of_all_products_changes_nothing(
+    db: Database, worker: Worker, ended: Fence
+) -> None:
+    told = uploads(worker, ended)
+    for some in ([], told[:1], told[1:]):
+        close_job(some, ended.job_id, 1)
+        assert row(db, ended.job_id)["log_status"] == "pending"
+
+
 def test_an_upload_of_a_job_that_runs_stores_nothing(db: Database, worker: Worker) -> None:
     fence = running(db)
     assert [each["status"] for each in uploads(worker, fence)] == ["failed", "failed"]
@@ -158,7 +167,7 @@ def test_a_log_that_could_not_be_stored_releases_the_webhook_and_is_tried_again(
 
 
 def test_a_log_that_cannot_be_stored_for_a_day_is_given_up(db: Database, worker: Worker, ended: Fence) -> None:
-    failed = [{"kind": "log", "status": "failed", "expected": EVENTS}]
+    failed = [{"kind": product, "status": "failed", "expected": EVENTS} for product in ("log", "events")]
     pauses = []
     while row(db, ended.job_id)["closed_at"] is None:
         put(db, ended.job_id, republish_at=past())

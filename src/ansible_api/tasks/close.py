@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
 from ansible_api.deliveries import store as deliveries
+from ansible_api.dispatch import PRODUCTS
 from ansible_api.errors import AnsibleApiError, Unavailable
 from ansible_api.events import keys
 from ansible_api.events.publish import expire
@@ -23,6 +24,8 @@ from ansible_api.tasks.worker import current
 @shared_task(name=TaskName.CLOSE_JOB, acks_late=True)
 def close_job(outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> None:
     """Record what the uploads stored; twice is once. A log that could not be stored is tried again by upkeep."""
+    if attempt and {outcome["kind"] for outcome in outcomes} != set(PRODUCTS):
+        return  # no chord of ours: upkeep orders what is missing
     worker = current()
     status = log_status(outcomes)
     stored, released = worker.db.write(_close, status, outcomes, job_id, attempt)
