@@ -35,8 +35,6 @@ def main() -> int:
         results = _round(arguments, arguments.seed + 100 * number)
         text = table(results)
         print(text, flush=True)
-        for result in results:
-            print("\n".join(f"{result.scenario}: {trouble}" for trouble in result.troubles), flush=True)
         if not all(result.passed for result in results):
             return 1
     if arguments.write:
@@ -93,7 +91,9 @@ def short_round(folder: Path, names: Sequence[str], seed: int) -> list[Result]:
 
 
 def tell(name: str, result: Result) -> None:
-    print(f"{name}: {'kept' if result.passed else 'BROKEN'} in {result.seconds:.0f} s", flush=True)
+    """At once: a round takes an hour."""
+    verdict = f"{name}: {'kept' if result.passed else 'BROKEN'} in {result.seconds:.0f} s"
+    print("\n".join([verdict, *(f"  {trouble}" for trouble in result.troubles)]), flush=True)
 
 
 def _alone(name: str, seed: int, keep: Path | None) -> Result:
