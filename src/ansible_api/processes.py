@@ -9,12 +9,20 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _STATE, _PARENT, _START = 0, 1, 19  # places in /proc/<pid>/stat after the command's name
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@cache
+def boot_id() -> str:
+    """What tells one start of the machine from another; the same in all its containers."""
+    with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
+        return file.read().strip()
 
 
 def die_with_parent(signum: int = signal.SIGKILL, *, parent: int | None = None) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from redis import Redis, RedisError
 
-from ansible_api.events.spool import unheld
+from ansible_api.events.spool import path_of, unheld
 from ansible_api.redis import client
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, installed, local_job
@@ -170,7 +170,7 @@ def _begin(service: Service, repo: Path) -> tuple["subprocess.Popen[bytes]", str
 
 
 def _spool(service: Service, job_id: str) -> Path:
-    return Path(service.env["STATE_DIR"]) / "spool" / f"{job_id}.1.ndjson"
+    return path_of(Path(service.env["STATE_DIR"]) / "spool", job_id, 1)
 
 
 def _end_of(spool: Path) -> bytes:

@@ -26,3 +26,12 @@ def spool(state_dir: Path, fence: Fence, last: int) -> Path:
         writer.append(event(seq))
     writer.close()
     return path
+
+
+def after_reset(path: Path, *, keep: int, boot: str = ".f0c4b2de-7d0b-4d2c-9a3e-1f6b8a1c2d3e") -> Path:
+    """The spool once the machine has lost power: so many of its events had reached the disk."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    found = path.with_name(".".join(path.name.split(".")[:2]) + f"{boot}.ndjson")
+    found.write_bytes(b"".join(lines[:keep]))
+    return found

@@ -1,6 +1,7 @@
 """Storing and closing the log of an ended job, whatever Redis and the object store do meanwhile."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.deliveries import store as deliveries
+from ansible_api.errors import Unavailable
 from ansible_api.events import keys
 from ansible_api.events.publish import Publisher, mark_end
 from ansible_api.events.spool import path_of
@@ -24,7 +26,7 @@ from ansible_api.tasks.upload import outcome
 from ansible_api.tasks.worker import Worker, create_worker
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import past, put, row, running
-from tests.integration.spools import event, lines
+from tests.integration.spools import after_reset, event, lines
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
 
@@ -195,6 +197,78 @@ def test_a_log_without_its_end_is_partial_until_its_spool_is_found(db: Database,
     assert stored(worker, ended) == lines(EVENTS)
     rescue(db, worker.settings)
     assert list((worker.settings.state_dir / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [0, 10, 30])
+def test_a_log_with_more_than_a_reset_machine_kept_is_closed_once_and_never_called_whole(
+    db: Database, worker: Worker, ended: Fence, keep: int
+) -> None:
+    put(db, ended.job_id, events=None)
+    path = after_reset(_spool(worker, ended), keep=keep)
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    closed = row(db, ended.job_id)
+    assert closed["log_status"] == "partial"
+    for stream_is_there in (True, True, False):
+        if not stream_is_there:
+            worker.redis.flushall()
+        rescue(db, worker.settings)
+        assert row(db, ended.job_id) == closed
+    assert _partial(worker, ended) == lines(EVENTS)
+    assert not path.exists()
+
+
+def test_a_log_with_less_than_a_reset_machine_kept_is_closed_again_with_that(
+    db: Database, worker: Worker, ended: Fence
+) -> None:
+    put(db, ended.job_id, events=None)
+    path = after_reset(_spool(worker, ended), keep=30)
+    worker.redis.flushall()
+    story = []
+    for _ in range(3):
+        close_job(uploads(worker, ended), ended.job_id, 1)
+        rescue(db, worker.settings)
+        story.append(row(db, ended.job_id)["log_status"])
+    assert story == ["pending", "partial", "partial"]
+    assert _partial(worker, ended) == lines(30)
+    assert not path.exists()
+
+
+def test_a_log_with_more_events_than_its_count_is_partial_for_good(db: Database, worker: Worker, ended: Fence) -> None:
+    put(db, ended.job_id, events=EVENTS // 2)
+    after_reset(_spool(worker, ended), keep=EVENTS // 2)
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    worker.redis.flushall()
+    for _ in range(2):
+        rescue(db, worker.settings)
+        close_job(uploads(worker, ended), ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "partial"
+
+
+def test_a_rescue_that_ended_between_its_two_steps_is_completed(
+    db: Database, worker: Worker, ended: Fence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.redis.flushall()
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "rescued", _unavailable)
+        with pytest.raises(Unavailable):
+            rescue(db, worker.settings)
+    rescue(db, worker.settings)
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "stored"
+
+
+def _unavailable(*_args: Any, **_values: Any) -> bool:
+    raise Unavailable("the database is away")
+
+
+def _spool(worker: Worker, fence: Fence) -> Path:
+    return path_of(worker.settings.state_dir / "spool", fence.job_id, 1)
+
+
+def _partial(worker: Worker, fence: Fence) -> bytes:
+    path = worker.settings.objects_dir / keys.events_object(fence.job_id, 1, whole=False)  # type: ignore[operator]
+    return path.read_bytes()
 
 
 def test_a_log_of_which_nobody_knows_how_long_it_was_is_partial(db: Database, worker: Worker, ended: Fence) -> None:

@@ -20,7 +20,7 @@ from ansible_api.objects import with_store
 from ansible_api.settings import Settings
 from ansible_api.tasks.rescue import rescue
 from tests.integration.rows import past, put, row, running
-from tests.integration.spools import event, lines, spool
+from tests.integration.spools import after_reset, event, lines, spool
 
 
 def segments(settings: Settings, fence: Fence) -> list[bytes]:
@@ -120,16 +120,59 @@ def test_a_log_that_was_closed_without_its_end_is_closed_again(
     assert path.exists()
 
 
-def test_a_spool_with_less_than_was_reported_does_not_open_a_log_again_and_again(
-    db: Database, settings: Settings
+def test_a_spool_with_less_than_was_reported_opens_a_log_once(db: Database, settings: Settings) -> None:
+    fence = running(db)
+    path = spool(settings.state_dir, fence, 49)
+    end(db, fence, events=50)
+    statuses = []
+    for had in (20, 49, 49):
+        key = keys.events_object(fence.job_id, 1, whole=False)
+        place = {"job_id": fence.job_id, "attempt": 1, "kind": "events", "key": key, "created_at": now_plus()}
+        product = JobObject(size=len(lines(had)), sha256="0" * 64, **place)
+        db.write(closing.close, fence.job_id, 1, log_status=LogStatus.PARTIAL, events=50, products=[product])
+        rescue(db, settings)
+        statuses.append(row(db, fence.job_id)["log_status"])
+    assert statuses == ["pending", "partial", "partial"]
+    assert (segments(settings, fence), row(db, fence.job_id)["events"]) == ([lines(49)], 50)
+    assert not path.exists()  # it has nothing more to give
+
+
+@pytest.mark.parametrize("boot", ["", ".f0c4b2de-7d0b-4d2c-9a3e-1f6b8a1c2d3e"], ids=["unknown boot", "other boot"])
+@pytest.mark.parametrize("keep", [0, 30])
+def test_a_spool_of_a_machine_that_was_reset_gives_its_events_and_no_count(
+    db: Database, settings: Settings, keep: int, boot: str
 ) -> None:
     fence = running(db)
-    spool(settings.state_dir, fence, 49)
-    end(db, fence, events=50)
-    assert db.write(closing.close, fence.job_id, 1, log_status=LogStatus.PARTIAL, events=50, products=[])
+    path = after_reset(spool(settings.state_dir, fence, 50), keep=keep, boot=boot)
     rescue(db, settings)
-    assert row(db, fence.job_id)["log_status"] == "partial"
-    assert segments(settings, fence) == [lines(49)]
+    assert b"".join(segments(settings, fence)) == lines(keep)
+    assert row(db, fence.job_id)["events"] is None
+    assert path.exists()
+
+
+def test_events_up_to_what_the_disk_made_unreadable_are_stored(db: Database, settings: Settings) -> None:
+    zeros, [first, second, third] = b"\0" * 4096, lines(3).splitlines()
+    garbage = {
+        "a line of zeros": zeros + b"\n9 %b\n" % third,
+        "zeros to the end": zeros,
+        "zeros in an event": b"9 " + third[:20] + zeros + third[20:] + b"\n",
+        "the end of an event": third[20:] + b"\n9 %b\n" % third,
+    }
+    for name, rest in garbage.items():
+        fence = running(db)
+        path = spool(settings.state_dir, fence, 0)
+        path.write_bytes(b"9 %b\n9 %b\n" % (first, second) + rest)
+        rescue(db, settings)
+        assert segments(settings, fence) == [lines(2)], name
+        if rest.endswith(b"\n"):  # it was whole once
+            assert row(db, fence.job_id)["events"] is None, name
+
+
+def test_a_known_count_is_never_lowered(db: Database, settings: Settings) -> None:
+    fence = running(db, events=50)
+    spool(settings.state_dir, fence, 30)
+    rescue(db, settings)
+    assert row(db, fence.job_id)["events"] == 50
 
 
 def test_while_the_object_store_is_away_a_spool_waits(db: Database, settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """The spool of an attempt: its events on the worker's disk, from the first one on, until its log is stored whole.
 
 Each line is the event's size in the text log, a space, and the event. Whoever plays or rescues holds a lock on the
-file, which the kernel lets go with the process.
+file, which the kernel lets go with the process. Nothing is synced: a process that is killed loses no event, a machine
+that loses power may lose the last ones. So the name tells in which boot of the machine the spool was written.
 """
 
 import fcntl
@@ -14,6 +15,7 @@ from typing import BinaryIO, Self
 
 from ansible_api.errors import JobError
 from ansible_api.events.types import Event
+from ansible_api.processes import boot_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,14 @@ class Line:
 
 
 def path_of(folder: Path, job_id: str, attempt: int) -> Path:
-    return folder / f"{job_id}.{attempt}.ndjson"
+    """Where an attempt that begins now has its spool."""
+    return folder / f"{job_id}.{attempt}.{boot_id()}.ndjson"
 
 
 def attempt_of(path: Path) -> tuple[str, int] | None:
     """Job and attempt that a spool is of; None: it is no spool."""
-    job_id, _, attempt = path.name.removesuffix(".ndjson").rpartition(".")
+    job_id, _, rest = path.name.partition(".")
+    attempt = rest.partition(".")[0]
     return (job_id, int(attempt)) if job_id and attempt.isdecimal() else None
 
 
@@ -61,10 +65,11 @@ class SpoolWriter:
 
 
 class SpoolReader:
-    """Reads whole lines from the beginning; the last one may be in the middle of being written."""
+    """Reads lines from the beginning up to the first that is not whole: it is being written, or was lost."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._damaged = False
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -74,20 +79,34 @@ class SpoolReader:
     def position(self) -> int:
         return self._file.tell()
 
+    @property
+    def lost_nothing(self) -> bool:
+        """Whether all that was ever appended is there, as far as it was read."""
+        return not self._damaged and Path(self._file.name).name.endswith(f".{boot_id()}.ndjson")
+
     def read(self, size: int) -> list[Line]:
         """The next lines, of some `size` bytes together."""
-        lines = self._file.readlines(size)
-        if lines and not lines[-1].endswith(b"\n"):
-            self._file.seek(-len(lines.pop()), os.SEEK_CUR)
-        return [_line(line) for line in lines]
+        raw = self._file.readlines(size)
+        lines = list[Line]()
+        for line in map(_line, raw):
+            if line is None:
+                break
+            lines.append(line)
+        rest = raw[len(lines) :]
+        if rest:
+            self._damaged = rest[0].endswith(b"\n")
+            self._file.seek(-sum(map(len, rest)), os.SEEK_CUR)
+        return lines
 
     def close(self) -> None:
         self._file.close()
 
 
-def _line(raw: bytes) -> Line:
+def _line(raw: bytes) -> Line | None:
+    """None: it is not whole. A reset of the machine can leave zero bytes where data had not reached the disk."""
     text_size, _, event = raw.partition(b" ")
-    return Line(int(text_size), event[:-1])
+    whole = text_size.isdigit() and event.startswith(b"{") and event.endswith(b"}\n") and b"\0" not in event
+    return Line(int(text_size), event[:-1]) if whole else None
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from ansible_api.execution.git_login import digest
+from ansible_api.processes import boot_id
 
 BYTES = 65536  # more than any answer has
 
@@ -34,7 +34,7 @@ def shared(directory: Path, question: str, ask: Callable[[], str], wait: Callabl
     `question` is a digest of all that the answer depends on; `wait` pauses, or raises to give up. What `ask` raises is
     its caller's alone: the next one asks again.
     """
-    question, began = digest(question, _boot()), _now()
+    question, began = digest(question, boot_id()), _now()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(directory / question[:2], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -63,12 +63,6 @@ def _ask(file: int, question: str, ask: Callable[[], str]) -> str:
 
 def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)  # the same for all processes, and it never goes back
-
-
-@cache
-def _boot() -> str:
-    """What tells the times of one start of the machine from those of another."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text()
 
 
 def _lock(file: int) -> bool:

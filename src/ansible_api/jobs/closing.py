@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
 from ansible_api.jobs.model import Job, JobObject
-from ansible_api.jobs.state import TERMINAL, LogStatus, Status
+from ansible_api.jobs.state import TERMINAL, LogStatus
 from ansible_api.jobs.store import CLOSE_AFTER, change
 
 CLOSE_PAUSE_CAP = 3600.0
@@ -56,15 +56,18 @@ def close(
     return True
 
 
-def rescued(session: Session, job_id: str, attempt: int, events: int) -> bool:
-    """Note that so many events of an attempt lie in the object store; True: its log was closed without some of them,
-    and shall be closed again."""
+def rescued(session: Session, job_id: str, attempt: int, *, events: int | None, stored: int) -> bool:
+    """Note that `stored` bytes of an attempt's events are in the object store, and how many the play had if that is
+    known; a count never falls. True: its log was closed with less, and shall be closed again."""
     this = (Job.id == job_id, Job.attempt == attempt)
-    unknown = Job.events.is_(None) | (Job.status == Status.RUNNING)
-    change(session, *this, unknown, events=events)
-    lacking = (Job.events == events, Job.closed_at.is_not(None), Job.log_status != LogStatus.STORED)
+    counted = events is not None and change(session, *this, func.coalesce(Job.events, -1) < events, events=events) == 1
+    wanted = select(JobObject.size).join(Job, Job.id == JobObject.job_id).where(*this, JobObject.attempt == attempt)
+    partial = wanted.where(JobObject.kind == "events", Job.log_status == LogStatus.PARTIAL)
+    if not counted and (session.scalar(partial) or 0) >= stored:
+        return False
+    closed = (Job.closed_at.is_not(None), Job.log_status != LogStatus.STORED)
     again = {"closed_at": None, "log_status": LogStatus.PENDING, "republish_at": now_plus(), "republish_count": 0}
-    if change(session, *this, *lacking, **again) == 0:
+    if change(session, *this, *closed, **again) == 0:
         return False
     session.execute(delete(JobObject).where(JobObject.job_id == job_id, JobObject.attempt == attempt))
     return True

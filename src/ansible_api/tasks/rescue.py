@@ -1,7 +1,8 @@
 """What becomes of the spools that nobody holds: their child was killed, or could not publish, or all is well.
 
-A spool stays until the log of its attempt is stored whole. One that the log may need goes to the object store as
-segments: before the job of a dead child is ended, or when closing it has found too little.
+A spool stays until the log of its attempt is stored whole, or is closed with all that the spool has. One that the log
+may need goes to the object store as segments: before the job of a dead child is ended, or when closing it has found too
+little. How many events there were it tells only if it cannot have lost any.
 """
 
 import random
@@ -54,12 +55,13 @@ def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, a
         return False
     if _ended_well(job):
         return True
-    events = with_store(settings, lambda objects: _fill(objects, settings, spool, job), limit=LIMIT + PUT_LIMIT)
-    if db.write(closing.rescued, job_id, attempt, events):
+    end, events = with_store(settings, lambda objects: _fill(objects, settings, spool, job), limit=LIMIT + PUT_LIMIT)
+    if db.write(closing.rescued, job_id, attempt, events=events, stored=end.ndjson):
         log.warning("a log is closed again, with what a spool had", job_id=job_id, events=events)
         with suppress(Unavailable):  # they cost space, not truth
             with_store(settings, lambda objects: _drop_partial(objects, job_id, attempt), limit=PUT_LIMIT)
-    return True
+        return True
+    return job.closed_at is None
 
 
 def _ended_well(job: Job) -> bool:
@@ -69,13 +71,13 @@ def _ended_well(job: Job) -> bool:
     return (datetime.now(UTC) - job.finished_at).total_seconds() < PATIENCE
 
 
-async def _fill(objects: ObjectStore, settings: Settings, spool: SpoolReader, job: Job) -> int:
-    """Store as segments what they lack; how many events the spool has."""
+async def _fill(objects: ObjectStore, settings: Settings, spool: SpoolReader, job: Job) -> tuple[Place, int | None]:
+    """Store as segments what they lack; where they end now, and how many events there were if that is known."""
     known = keys.chain([name async for name in objects.keys(keys.segments(job.id, job.attempt))])
     start = known[-1].end if known else Place()
     had = start.seq
-    if had == job.events:
-        return had
+    if 0 < had == job.events:
+        return start, had
     place, events, deadline = Place(), list[bytes](), time.monotonic() + LIMIT
     while lines := spool.read(settings.hot_events):
         for line in lines:
@@ -89,7 +91,7 @@ async def _fill(objects: ObjectStore, settings: Settings, spool: SpoolReader, jo
             await put_in_time(objects, name, b"".join(b"%b\n" % event for event in events))
             log.info("events went from a spool to the object store", job_id=job.id, events=len(events))
             start, events = place, []
-    return place.seq
+    return start, place.seq if spool.lost_nothing else None
 
 
 async def _drop_partial(objects: ObjectStore, job_id: str, attempt: int) -> None:
