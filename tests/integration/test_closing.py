@@ -26,7 +26,7 @@ from ansible_api.tasks.upload import outcome
 from ansible_api.tasks.worker import Worker, create_worker
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import past, put, row, running
-from tests.integration.spools import after_reset, event, lines
+from tests.integration.spools import after_reset, event, lines, spool
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
 
@@ -217,19 +217,17 @@ def test_a_log_with_more_than_a_reset_machine_kept_is_closed_once_and_never_call
     assert not path.exists()
 
 
-def test_a_log_with_less_than_a_reset_machine_kept_is_closed_again_with_that(
-    db: Database, worker: Worker, ended: Fence
-) -> None:
-    put(db, ended.job_id, events=None)
-    path = after_reset(_spool(worker, ended), keep=30)
-    worker.redis.flushall()
+def test_a_log_with_less_than_a_reset_machine_kept_is_closed_again_with_that(db: Database, worker: Worker) -> None:
+    fence = running(db, play_started_at=now_plus())
+    path = after_reset(spool(worker.settings.state_dir, fence, EVENTS), keep=30)
+    db.write(store.finish, fence, Status.LOST)
     story = []
     for _ in range(3):
-        close_job(uploads(worker, ended), ended.job_id, 1)
+        close_job(uploads(worker, fence), fence.job_id, 1)
         rescue(db, worker.settings)
-        story.append(row(db, ended.job_id)["log_status"])
+        story.append(row(db, fence.job_id)["log_status"])
     assert story == ["pending", "partial", "partial"]
-    assert _partial(worker, ended) == lines(30)
+    assert _partial(worker, fence) == lines(30)
     assert not path.exists()
 
 
