@@ -131,7 +131,8 @@ class Upkeep:
             self._queue.close(job.id, attempt=job.attempt)
 
     def _send_due_webhooks(self) -> None:
-        self._db.write(deliveries.release_held, self._settings.webhook_hold)
+        if held := self._db.read(deliveries.held, self._settings.webhook_hold):
+            self._db.write(deliveries.release_held, held)
         due = self._db.read(deliveries.due)
         if due and self._delivery_keeps_up():
             for delivery_id in due:
