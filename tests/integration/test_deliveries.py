@@ -13,12 +13,13 @@ from standardwebhooks import Webhook
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.deliveries import receivers, secrets, store
-from ansible_api.deliveries.model import Delivery, WebhookSecret
+from ansible_api.deliveries.model import Delivery, SlowReceiver, WebhookSecret
 from ansible_api.deliveries.send import attempt, columns, decide
 from ansible_api.deliveries.signing import make_secret, signed_headers
 from ansible_api.deliveries.store import Begun, Decision
 from ansible_api.egress import Answer, Policy
 from ansible_api.errors import Conflict, NotFound
+from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import at_once, new_job, past, put
@@ -61,7 +62,7 @@ def test_a_webhook_waits_for_its_job(db: Database, delivery: str) -> None:
     assert read(db, delivery).state == "waiting"
     assert db.read(store.due) == []
     assert db.write(store.begin_attempt, delivery, 30) is None
-    assert db.write(store.release_held, 0) == []
+    assert db.read(store.held, 0) == []
 
 
 def test_a_released_webhook_is_due_once(db: Database, delivery: str) -> None:
@@ -84,7 +85,22 @@ def test_a_webhook_is_held_for_the_log_but_not_for_ever(
     db: Database, delivery: str, columns: dict[str, object], released: bool
 ) -> None:
     put(db, read(db, delivery).job_id, **columns)
-    assert (db.write(store.release_held, 15) == [delivery]) is released
+    found = db.read(store.held, 15)
+    assert (found == [delivery]) is released
+    assert db.write(store.release_held, found) == int(released)
+    assert db.write(store.release_held, found) == 0
+    assert db.read(store.due) == found
+
+
+def test_looking_for_held_webhooks_waits_for_no_writer(db: Database, delivery: str) -> None:
+    job_id = read(db, delivery).job_id
+    put(db, job_id, status=Status.LOST, finished_at=past(20))
+
+    def write(session: Session) -> None:
+        session.execute(update(Job).where(Job.id == job_id).values(attempt=7))
+        assert db.read(store.held, 15) == [delivery]
+
+    db.write(write)
 
 
 def test_of_many_senders_at_once_one_has_the_right_to_an_attempt(db: Database, delivery: str) -> None:
@@ -256,6 +272,50 @@ def test_a_sender_that_died_leaves_its_slow_receiver_free_later(db: Database) ->
     db.write(receivers.mark_slow, begun(db, first).delivery, -1)
     assert db.read(store.due) == [second]
     assert begun(db, second).slow
+
+
+def note_slow(db: Database, *receivers: str, busy_until: object) -> None:
+    """Receivers of the team blue that were slow."""
+    rows = [SlowReceiver(team="blue", receiver=name, busy_until=busy_until, busy_with="msg-old") for name in receivers]
+    db.write(lambda session: session.add_all(rows))
+
+
+def slow_receivers(db: Database) -> set[str]:
+    return set(db.read(lambda session: session.scalars(select(SlowReceiver.receiver)).all()))
+
+
+def test_a_slow_receiver_is_served_however_many_others_are_idle(db: Database) -> None:
+    note_slow(db, *(f"http://ci-{number:03}.example.com:80" for number in range(100)), busy_until=past(9999))
+    first, second = released(db, 2)
+    attempt = begun(db, first)
+    db.write(receivers.mark_slow, attempt.delivery, 30)
+    db.write(store.end_attempt, first, 1, Decision("failed"), status=500)
+    db.write(store.leave_receiver, attempt, quick=False)
+    assert db.read(store.due) == [second]
+
+
+def test_receivers_that_were_slow_are_forgotten_after_a_day_without_webhooks(db: Database) -> None:
+    name = "https://other.example.com:443"
+    db.write(store.plan, CIPHER, team="blue", job_id=new_job(db, team="blue"), url="https://other.example.com/hook")
+    note_slow(db, name, "http://idle.example.com:80", busy_until=past(86_500))
+    note_slow(db, "http://recent.example.com:80", busy_until=past(86_300))
+    [first] = released(db, 1)
+    db.write(receivers.mark_slow, begun(db, first).delivery, 30)
+    assert slow_receivers(db) == {name, "http://recent.example.com:80", "https://ci.example.com:443"}
+
+
+def test_an_attempt_that_has_ended_takes_no_lane(db: Database) -> None:
+    first, second = released(db, 2)
+    attempt = begun(db, first)
+    db.write(store.end_attempt, first, 1, Decision("pending", 60), status=500)
+    db.write(store.leave_receiver, attempt, quick=False)
+    db.write(receivers.mark_slow, attempt.delivery, 30)
+    assert slow_receivers(db) == set()
+    make_due(db, first)
+    begun(db, first)
+    db.write(receivers.mark_slow, attempt.delivery, 30)  # of the attempt before
+    assert slow_receivers(db) == set()
+    assert db.read(store.due) == [second]
 
 
 # Signing secrets

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from redis import Redis
+from sqlalchemy import insert, inspect, select
 
 from ansible_api import celery
 from ansible_api.credentials.cipher import Cipher
@@ -17,6 +18,7 @@ from ansible_api.dispatch import CeleryQueue
 from ansible_api.execution.verdict import Outcome
 from ansible_api.execution.workspace import MARKER
 from ansible_api.jobs import repairs, store
+from ansible_api.jobs.model import Job
 from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.processes import marked
@@ -53,6 +55,14 @@ def new_upkeep(db: Database, settings: Settings, redis_under_test: RedisServer) 
         celery.dispose(app)
 
 
+@pytest.fixture
+def queue(settings: Settings, redis_under_test: RedisServer) -> Iterator[CeleryQueue]:
+    """The queue as the API has it."""
+    app = celery.create_sender(settings.model_copy(update={"redis_url": SecretStr(redis_under_test.url)}))
+    yield CeleryQueue(app)
+    celery.dispose(app)
+
+
 def messages(server: RedisServer, queue: Queue = Queue.DEFAULT) -> int:
     """How many messages wait in a queue, at all priorities."""
     with Redis.from_url(with_db(server.url, BROKER_DB)) as client:
@@ -86,17 +96,91 @@ def test_a_lost_message_is_sent_again_until_somebody_claims_the_job(
     assert messages(redis_under_test) == 0
 
 
-def test_never_more_messages_wait_than_jobs(db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer) -> None:
+def test_at_most_two_messages_wait_for_a_job(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
     ids = [new_job(db) for _ in range(5)]
     heavy = new_job(db, queue="git-heavy", republish_at=past())
     upkeep = new_upkeep()
+    counts = []
     for _ in range(4):
         for job_id in ids:
             put(db, job_id, republish_at=past())
         upkeep.tick()
-        assert messages(redis_under_test) == 5
-    assert messages(redis_under_test, Queue.GIT_HEAVY) == 1
-    assert row(db, heavy)["republish_count"] == 1
+        counts.append(messages(redis_under_test))
+    assert counts == [5, 10, 10, 10]
+    assert row(db, heavy)["republish_count"] >= 1
+
+
+def waiting(db: Database, queue: CeleryQueue, count: int, name: Queue = Queue.DEFAULT) -> list[str]:
+    """The ids of jobs that have waited long, with their messages in the broker."""
+    first = row(db, new_job(db, queue=name.value, republish_at=past(600)))
+    del first["hosts"]
+    copies = [{**first, "id": f"{first['id']}-{number}"} for number in range(1, count)]
+    db.write(lambda session: session.execute(insert(Job), copies) and None)
+    ids = [first["id"], *(copy["id"] for copy in copies)]
+    for job_id in ids:
+        queue.enqueue(job_id, attempt=1, queue=name, priority=5)
+    return ids
+
+
+def repeated(db: Database) -> set[str]:
+    return set(db.read(lambda session: session.scalars(select(Job.id).where(Job.republish_count > 0)).all()))
+
+
+def test_a_job_whose_message_waits_is_not_published_again(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
+) -> None:
+    waiting(db, queue, 5)
+    upkeep = new_upkeep()
+    for _ in range(3):
+        upkeep.tick()
+    assert repeated(db) == set()
+
+
+def test_a_backlog_in_one_queue_keeps_no_lost_message_of_another(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
+) -> None:
+    waiting(db, queue, 500, Queue.LONG_RUNNING)
+    lost = new_job(db, republish_at=past())
+    new_upkeep().tick()
+    assert repeated(db) == {lost}
+
+
+def test_a_lost_message_behind_a_backlog_is_sent_again_after_a_few_rounds(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue, redis_under_test: RedisServer
+) -> None:
+    waiting(db, queue, 60)
+    lost = new_job(db, republish_at=past())
+    upkeep = new_upkeep(republish_after=60)
+    for _ in range(7):
+        upkeep.tick()
+    assert lost in repeated(db)
+    assert messages(redis_under_test) <= 2 * 61
+
+
+def test_a_retry_is_published_after_its_pause_whatever_waits(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
+) -> None:
+    [early, *_] = waiting(db, queue, 5)
+    queue.enqueue(early, attempt=1, queue=Queue.DEFAULT, priority=5)  # as many messages as jobs
+    pausing = new_job(db, next_attempt_at=now_plus(60), republish_at=now_plus(60))
+    upkeep = new_upkeep()
+    upkeep.tick()
+    assert repeated(db) == set()
+    put(db, pausing, next_attempt_at=past(), republish_at=past())
+    upkeep.tick()
+    assert repeated(db) == {pausing}
+
+
+def test_of_lost_messages_the_most_urgent_is_sent_first_and_no_spec_is_read(db: Database) -> None:
+    usual = new_job(db, republish_at=past(60))
+    urgent, again = (new_job(db, priority=9, republish_count=count, republish_at=past()) for count in (0, 1))
+    found = db.read(repairs.unpublished, "default", retries=0, repeat=3)
+    assert [job.id for job in found] == [urgent, again, usual]
+    assert all("spec" in inspect(job).unloaded for job in found)
+    assert [job.id for job in db.read(repairs.unpublished, "default", retries=0, repeat=1)] == [urgent]
+    assert db.read(repairs.unpublished, "git-heavy", retries=3, repeat=3) == []
 
 
 def test_pauses_between_messages_double_up_to_a_limit(db: Database, new_upkeep: NewUpkeep) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials.cipher import Cipher
@@ -53,11 +53,16 @@ def release(session: Session, job_id: str) -> Sequence[str]:
     return ids
 
 
-def release_held(session: Session, hold: float, limit: int = 100) -> Sequence[str]:
-    """Release webhooks whose job is closed, or ended `hold` seconds ago with its log still not stored."""
+def held(session: Session, hold: float, limit: int = 100) -> Sequence[str]:
+    """Webhooks that wait though their job is closed, or ended `hold` seconds ago with its log still not stored."""
     ended = and_(Job.status.in_(TERMINAL), or_(Job.closed_at.is_not(None), Job.finished_at < now_plus(-hold)))
-    wanted = select(Delivery.job_id).join(Job, Job.id == Delivery.job_id).where(Delivery.state == "waiting", ended)
-    return [released for job_id in session.scalars(wanted.limit(limit)).all() for released in release(session, job_id)]
+    wanted = select(Delivery.id).join(Job, Job.id == Delivery.job_id).where(Delivery.state == "waiting", ended)
+    return session.scalars(wanted.limit(limit)).all()
+
+
+def release_held(session: Session, ids: Sequence[str]) -> int:
+    """Let those that still wait fall due; returns how many did."""
+    return _update(session, Delivery.id.in_(ids), Delivery.state == "waiting", state="pending", due_at=now_plus())
 
 
 def due(session: Session, limit: int = 100) -> Sequence[str]:
@@ -65,8 +70,10 @@ def due(session: Session, limit: int = 100) -> Sequence[str]:
     theirs = (SlowReceiver.team == Delivery.team, SlowReceiver.receiver == Delivery.receiver)
     wanted = select(Delivery.id).outerjoin(SlowReceiver, and_(*theirs)).where(*_DUE, SlowReceiver.team.is_(None))
     ids = list(session.scalars(wanted.order_by(Delivery.due_at).limit(limit)).all())
-    free = session.scalars(select(SlowReceiver).where(SlowReceiver.busy_until <= now_plus()).limit(limit)).all()
-    return ids + [one for receiver in free for one in due_of(session, receiver.team, receiver.receiver, limit=1)]
+    free = select(SlowReceiver.team, SlowReceiver.receiver).join(Delivery, and_(*theirs))
+    free = free.where(*_DUE, SlowReceiver.busy_until <= now_plus()).group_by(SlowReceiver.team, SlowReceiver.receiver)
+    lanes = session.execute(free.order_by(func.min(Delivery.due_at)).limit(limit)).all()
+    return ids + [one for team, receiver in lanes for one in due_of(session, team, receiver, limit=1)]
 
 
 def due_of(session: Session, team: str, receiver: str, *, limit: int) -> Sequence[str]:

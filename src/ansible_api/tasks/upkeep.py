@@ -6,7 +6,6 @@ All statements are guarded, so two at once do no harm, and there is no leader.
 import secrets
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -149,7 +148,8 @@ class Upkeep:
             self._queue.close(job.id, attempt=job.attempt)
 
     def _send_due_webhooks(self) -> None:
-        self._db.write(deliveries.release_held, self._settings.webhook_hold)
+        if held := self._db.read(deliveries.held, self._settings.webhook_hold):
+            self._db.write(deliveries.release_held, held)
         due = self._db.read(deliveries.due)
         if due and self._delivery_keeps_up():
             for delivery_id in due:
@@ -167,13 +167,10 @@ class Upkeep:
         return self._queue.depth(Queue.DELIVERY) < DELIVERY_BACKLOG
 
     def _republish(self) -> None:
-        """Publish again what waits too long, but never more messages than jobs wait."""
-        by_queue: dict[str, list[Job]] = defaultdict(list)
-        for job in self._db.read(repairs.waiting_unpublished, limit=500):
-            by_queue[job.queue].append(job)
-        for name, jobs in by_queue.items():
-            missing = self._db.read(repairs.count_waiting, name) - self._queue.depth(Queue(name))
-            for job in jobs[: max(missing, 0)]:
+        """Publish jobs whose pause is over, and again as many as messages are missing."""
+        for name, backlog in self._db.read(repairs.backlogs).items():
+            repeat = backlog.to_repeat(self._queue.depth(Queue(name)))
+            for job in self._db.read(repairs.unpublished, name, retries=backlog.retries, repeat=repeat):
                 if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
