@@ -23,6 +23,7 @@ from ansible_api.logs import get_logger
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 LAST_SEQ = 2**63 - 1  # Redis knows no larger ones
+PAGE_BYTES = 4 * 1024 * 1024
 HEARTBEAT = 15
 SEND_LIMIT = 30.0  # a reader that takes nothing for so long has gone
 QUEUED_PAUSE, PREPARING_PAUSE = 0.5, 0.1
@@ -44,14 +45,26 @@ async def list_events(
     after: Annotated[int, Query(ge=0, le=LAST_SEQ, description="the last `seq` that you have")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """Events after a `seq`, as far as there are any now."""
+    """Events after a `seq`, as far as there are any now.
+
+    A page ends at `limit` events or at about 4 MiB, with one event at least. An empty one says that there are no more yet.
+    """
     standing = await service.db.read(store.standing, caller.team, job_id)
-    items = list[Event]()
-    async for event in _reader(service, job_id, standing).history(after, ended=standing.status.terminal):
-        items.append(event)
-        if len(items) == limit:
-            break
+    items = [event async for event in _page(_reader(service, job_id, standing), standing, after, limit)]
     return answer(EventPage(items=items, next_after=items[-1].seq if items else after))
+
+
+async def _page(reader: EventReader, standing: Standing, after: int, limit: int) -> AsyncIterator[Event]:
+    """At most `limit` events and, from the second one on, PAGE_BYTES of lines."""
+    size = 0
+    async for batch in reader.batches(after, ended=standing.status.terminal):
+        for seq, line in enumerate(batch.lines, start=batch.first):
+            size += len(line)
+            if size > PAGE_BYTES and seq > after + 1:
+                return
+            yield Event.from_json(line)
+            if seq == after + limit:
+                return
 
 
 @router.get(
@@ -100,7 +113,7 @@ def _frames_of(batch: Batch) -> Iterator[bytes]:
 
 
 async def _until_ended(service: Parts, team: str, job_id: str, after: int) -> AsyncIterator[Batch]:
-    """The events of the job's attempt; of the next one too, from its first, when it is run again."""
+    """The events of the job's attempt; of the next one too, from its first, when it is run again. Ends with the job."""
     attempt: int | None = None
     while True:
         standing = await _playing_or_ended(service, team, job_id)
@@ -110,7 +123,8 @@ async def _until_ended(service: Parts, team: str, job_id: str, after: int) -> As
         async for batch in _of_attempt(service, team, job_id, standing, after):
             after = batch.last
             yield batch
-        if (await service.db.read(store.standing, team, job_id)).attempt == attempt:
+        now = await service.db.read(store.standing, team, job_id)
+        if now.status.terminal and now.attempt == attempt:
             return
 
 

@@ -119,6 +119,26 @@ async def test_a_stored_log_comes_whole_or_in_part(api: Api) -> None:
     assert (several.status_code, several.content) == (200, TEXT)
 
 
+async def test_pages_of_large_events_are_short_and_have_them_all(api: Api) -> None:
+    sizes = [*[700_000] * 12, 5_000_000, 1, 6_000_000]
+    lines = [event(seq, result={"content": "x" * size}).to_line() + b"\n" for seq, size in enumerate(sizes, start=1)]
+    pages, after = list[list[int]](), 0
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.finish(last_seq=len(lines), events=len(lines))
+        await worker.store("events", b"".join(lines))
+        while True:
+            answer = await client.get(f"{address}/events?after={after}")
+            page = answer.json()
+            if not page["items"]:
+                break
+            pages.append([item["seq"] for item in page["items"]])
+            after = page["next_after"]
+            assert len(answer.content) < 4.1 * 1024 * 1024 or len(page["items"]) == 1
+    assert pages == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10], [11, 12], [13], [14], [15]]
+
+
 async def test_an_empty_stored_log_is_served(api: Api) -> None:
     async with api.client() as client:
         address = await submitted(client)

@@ -18,9 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from ansible_api.jobs import repairs
+from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.settings import PREFIX, Settings
-from tests.integration.api.conftest import JOB, Api, event, settings_of, started
+from tests.integration.api.conftest import JOB, Api, Worker, event, settings_of, started
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
 
@@ -144,13 +146,19 @@ async def test_a_stream_follows_a_job_from_the_queue_to_its_end(served: Served, 
 
 def play(api: Api, address: str, directory: Path, events: int) -> dict[str, float]:
     """Play a job as a worker would; returns when it ended."""
+    play_on(api, address, directory, events).finish(Status.FAILED, last_seq=events)
+    return {"end": time.monotonic()}
+
+
+def play_on(api: Api, address: str, directory: Path, events: int) -> Worker:
+    """Play a job, as far as these events, and do not end it."""
     worker = api.worker(address.rpartition("/")[2])
     worker.begin_play()
+    directory.mkdir(exist_ok=True)
     with worker.publisher(directory / "spool") as publisher:
         for seq in range(1, events + 1):
             publisher.append(event(seq))
-    worker.finish(Status.FAILED, last_seq=events)
-    return {"end": time.monotonic()}
+    return worker
 
 
 async def test_an_event_reaches_its_reader_while_the_play_goes_on(served: Served, tmp_path: Path) -> None:
@@ -205,6 +213,34 @@ async def test_the_stream_of_a_job_that_was_canceled_in_the_queue_ends(served: S
         assert (await client.delete(address)).status_code == 202
         [end] = await asyncio.wait_for(reading, 10)
     assert (end.event, end.data["status"]) == ("end", "canceled")
+
+
+async def test_a_stream_waits_for_the_next_attempt_of_a_job_that_is_played_again(served: Served, tmp_path: Path) -> None:
+    async def rest() -> list[Frame]:
+        return [frame async for frame in coming]
+
+    async with served.client() as client:
+        job = JOB | {"options": {"on_worker_loss": "rerun"}}
+        address = str((await client.post("/api/v1/jobs", json=job)).headers["location"])
+        async with client.stream("GET", f"{address}/stream") as response:
+            coming = frames(response)
+            lost = await asyncio.to_thread(play_on, served.api, address, tmp_path / "first", 3)
+            first = [await asyncio.wait_for(anext(coming), 10) for _ in range(3)]
+            await asyncio.to_thread(lose, served.api, lost)
+            reading = asyncio.create_task(rest())
+            await asyncio.wait([reading], timeout=2.5)
+            assert not reading.done(), reading
+            await asyncio.to_thread(play, served.api, address, tmp_path / "second", 2)
+            got = first + await asyncio.wait_for(reading, 20)
+    assert [frame.id for frame in got] == ["1", "2", "3", "1", "2", None]
+    assert (got[-1].event, got[-1].data["status"], got[-1].data["attempt"]) == ("end", "failed", 2)
+
+
+def lose(api: Api, worker: Worker) -> None:
+    """Let a worker vanish whose job may be played again."""
+    lost = api.database.write(repairs.expire_lease_of, DeadAttempt(worker.fence.job_id, worker.fence.owner))
+    assert lost is not None
+    assert api.database.write(repairs.end_expired, lost, max_attempts=3) == Status.QUEUED
 
 
 async def test_a_wrong_last_event_id_is_refused(served: Served) -> None:
