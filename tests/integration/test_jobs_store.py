@@ -1,5 +1,6 @@
 """The rows of jobs: every write is guarded, whoever comes at the same time."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.errors import IdempotencyMismatch, LeaseLost, NotFound
-from ansible_api.jobs import closing, repairs, service, store
+from ansible_api.jobs import closing, listing, repairs, schemas, service, store
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.service import Submission
 from ansible_api.jobs.spec import JobSpec
@@ -217,7 +218,7 @@ def test_an_idempotency_key_used_by_many_at_once_makes_one_job(db: Database, set
     made = at_once(8, lambda _: _submit(db, settings, "same"))
     assert len({job_id for job_id, _ in made}) == 1
     assert sum(is_new for _, is_new in made) == 1
-    assert len(db.read(store.page, "red", limit=10, before=None)) == 1
+    assert len(db.read(listing.page, "red", limit=10, before=None)) == 1
 
 
 def test_an_idempotency_key_with_another_body_is_refused(db: Database, settings: Settings) -> None:
@@ -230,13 +231,40 @@ def test_a_page_reads_no_plans_and_one_job_has_its_own(db: Database) -> None:
     job_id = new_job(db)
 
     put(db, job_id, plan={"playbooks": []})
-    [listed] = db.read(store.page, "red", limit=1, before=None)
+    [listed] = db.read(listing.page, "red", limit=1, before=None)
     assert "plan" in inspect(listed).unloaded
     [shown] = db.read(
-        lambda session: service.views(session, store.page(session, "red", limit=1, before=None), brief=True)
+        lambda session: service.views(session, listing.page(session, "red", limit=1, before=None), brief=True)
     )
     assert shown.plan is None
     assert db.read(service.view, "red", job_id).plan == {"playbooks": []}
+
+
+LARGE = {f"name{number}": "ü" * 90 for number in range(5000)}
+NUMBERS = {"big": 2**70, "small": 1e-300, "text": '"\\\u0000'}
+
+
+@pytest.mark.parametrize(
+    ("spec", "columns"),
+    [
+        (SPEC, {}),
+        ({**SPEC, "source": {"type": "role", "path": "a", "role_vars": LARGE}}, {}),
+        ({**SPEC, "options": {"env": LARGE, "limit": [*LARGE], "labels": NUMBERS}}, {}),
+        ({**SPEC, "inventory": {"groups": {"a": ["b", "c"], "d": {"hosts": ["c"]}}, "host_vars": LARGE}}, {}),
+        ({**SPEC, "inventory": [SPEC["inventory"], {"type": "inline", "hosts": ["web2"]}]}, {}),
+        ({**SPEC, "inventory": {"hosts": [*LARGE]}}, {"inventory": {"matched_count": 3}}),
+        ({**SPEC, "inventory": {"hosts": [*LARGE]}}, {"status": Status.CANCELED}),
+    ],
+)
+def test_a_page_tells_of_a_request_what_it_shows_without_reading_what_is_large(
+    db: Database, spec: dict[str, Any], columns: dict[str, Any]
+) -> None:
+    job_id = new_job(db, spec={**spec, "extra_vars": LARGE}, **columns)
+    [listed] = db.read(listing.page, "red", limit=1, before=None)
+    assert len(json.dumps(listed.spec)) < 1000
+    whole = db.read(store.get_of_team, "red", job_id)
+    assert schemas.job_view(listed, brief=True) == schemas.job_view(whole, brief=True)
+    assert row(db, job_id)["spec"]["extra_vars"] == LARGE
 
 
 def test_pages_hold_every_job_once_although_new_ones_come(db: Database) -> None:
@@ -244,7 +272,7 @@ def test_pages_hold_every_job_once_although_new_ones_come(db: Database) -> None:
     new_job(db, team="blue")
     seen: list[str] = []
     before = None
-    while jobs := db.read(store.page, "red", limit=4, before=before):
+    while jobs := db.read(listing.page, "red", limit=4, before=before):
         seen += [job.id for job in jobs]
         before = seen[-1]
         new_job(db)
@@ -256,8 +284,8 @@ def test_pages_are_filtered_by_status_and_queue(db: Database) -> None:
     failed = new_job(db, status=Status.FAILED)
     heavy = new_job(db, queue="git-heavy")
     new_job(db)
-    assert [job.id for job in db.read(store.page, "red", limit=9, before=None, statuses=["failed"])] == [failed]
-    assert [job.id for job in db.read(store.page, "red", limit=9, before=None, queue="git-heavy")] == [heavy]
+    assert [job.id for job in db.read(listing.page, "red", limit=9, before=None, statuses=["failed"])] == [failed]
+    assert [job.id for job in db.read(listing.page, "red", limit=9, before=None, queue="git-heavy")] == [heavy]
 
 
 def test_another_teams_job_is_not_there(db: Database) -> None:

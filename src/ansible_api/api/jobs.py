@@ -21,8 +21,8 @@ from ansible_api.api.waiting import Patience, Wait, until_ended
 from ansible_api.deliveries import store as deliveries
 from ansible_api.deliveries.schemas import DeliveryList, delivery_list
 from ansible_api.errors import FieldError, InvalidRequest
+from ansible_api.jobs import listing, store
 from ansible_api.jobs import service as jobs
-from ansible_api.jobs import store
 from ansible_api.jobs.relaunch import Relaunch, relaunched
 from ansible_api.jobs.schemas import HostList, JobPage, JobView, host_view
 from ansible_api.jobs.service import Submission
@@ -181,7 +181,7 @@ async def list_jobs(
 
 def _listed(session: Session, team: str, wanted: JobFilter, before: str | None, base_url: str) -> list[JobView]:
     """One more than wanted: whether there is a next page."""
-    rows = store.page(
+    rows = listing.page(
         session,
         team,
         limit=wanted.limit + 1,

@@ -47,7 +47,7 @@ async def list_events(
 ) -> Response:
     """Events after a `seq`, as far as there are any now.
 
-    A page ends at `limit` events or at about 4 MiB, with one event at least. An empty one says that there are no more yet.
+    A page ends at `limit` events or at about 4 MiB, with one event at least. An empty page: there are no more yet.
     """
     standing = await service.db.read(store.standing, caller.team, job_id)
     items = [event async for event in _page(_reader(service, job_id, standing), standing, after, limit)]

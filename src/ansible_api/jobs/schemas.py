@@ -136,7 +136,7 @@ def job_view(
 ) -> JobView:
     """A row and its host totals (known, ok, bad) as callers see them; `brief` leaves out what may be long."""
     known, good, bad = totals
-    declared = declared_hosts(job)
+    pending = 0 if Status(job.status).terminal else max(declared_hosts(job), known) - good - bad
     return JobView(
         id=job.id,
         status=Status(job.status),
@@ -165,7 +165,7 @@ def job_view(
             current_task=job.current_task,
             hosts_ok=good,
             hosts_failed=bad,
-            hosts_pending=max(declared, known) - good - bad if not Status(job.status).terminal else 0,
+            hosts_pending=pending,
         ),
         timings=job.timings,
         return_code=job.return_code,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Float, bindparam, case, delete, func, insert, select, update
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
 from ansible_api.credentials.store import wipe_of_job
 from ansible_api.db import now_plus, rows_changed
@@ -135,39 +135,6 @@ def standing(session: Session, team: str, job_id: str) -> Standing:
     if row is None:
         raise NotFound("no such job")
     return Standing(Status(row.status), row.attempt, row.play_started_at is not None)
-
-
-def page(
-    session: Session,
-    team: str,
-    *,
-    limit: int,
-    before: str | None,
-    statuses: Sequence[str] = (),
-    queue: str | None = None,
-    labels: Sequence[tuple[str, ...]] = (),
-) -> Sequence[Job]:
-    """The newest jobs of a team, `limit` of them, older than the job `before`: reads only what it returns.
-
-    Plans and artifacts are left where they are: a page of them would be large.
-    """
-    wanted = (
-        select(Job)
-        .options(defer(Job.plan), defer(Job.artifacts))
-        .where(Job.team == team)
-        .order_by(Job.id.desc())
-        .limit(limit)
-    )
-    if before is not None:
-        wanted = wanted.where(Job.id < before)
-    if statuses:
-        wanted = wanted.where(Job.status.in_(statuses))
-    if queue is not None:
-        wanted = wanted.where(Job.queue == queue)
-    for name, value in labels:
-        named = select(JobLabel.job_id).where(JobLabel.team == team, JobLabel.name == name, JobLabel.value == value)
-        wanted = wanted.where(Job.id.in_(named))
-    return session.scalars(wanted).all()
 
 
 def hosts(session: Session, job_id: str) -> Sequence[JobHost]:

@@ -215,7 +215,9 @@ async def test_the_stream_of_a_job_that_was_canceled_in_the_queue_ends(served: S
     assert (end.event, end.data["status"]) == ("end", "canceled")
 
 
-async def test_a_stream_waits_for_the_next_attempt_of_a_job_that_is_played_again(served: Served, tmp_path: Path) -> None:
+async def test_a_stream_waits_for_the_next_attempt_of_a_job_that_is_played_again(
+    served: Served, tmp_path: Path
+) -> None:
     async def rest() -> list[Frame]:
         return [frame async for frame in coming]
 
