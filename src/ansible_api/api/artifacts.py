@@ -1,9 +1,9 @@
 """What a play left for its caller: the data of set_stats, and files."""
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ansible_api.api import PREFIX
 from ansible_api.api.answers import answer
 from ansible_api.api.deps import Service, Viewer
-from ansible_api.api.files import StoredFile, file_answer
+from ansible_api.api.files import StoredFile, WantedPart, file_answer
 from ansible_api.api.openapi import problems
 from ansible_api.errors import NotFound
 from ansible_api.events import keys
@@ -71,7 +71,7 @@ async def get_artifact(
     service: Service,
     job_id: str,
     name: str,
-    range: Annotated[str | None, Header()] = None,  # noqa: A002 - the header's name
+    wanted: WantedPart,
 ) -> Response:
     """One file that the play left."""
     job = await service.db.read(_job, caller.team, job_id)
@@ -79,7 +79,7 @@ async def get_artifact(
         if file["name"] == name:
             key, filename = keys.artifact(job.id, job.attempt, number), name.rpartition("/")[2]
             stored = StoredFile(key, file["size"], file["sha256"], filename, "application/octet-stream")
-            return await file_answer(service, stored, range)
+            return await file_answer(service, stored, wanted)
     raise NotFound("the job has no such artifact")
 
 

@@ -3,7 +3,9 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Annotated
 
+from fastapi import Depends, Header
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from ansible_api.api.deps import Parts
@@ -24,6 +26,28 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a file a request asks for: its Range header, and the If-Range that this depends on."""
+
+    range: str | None
+    if_range: str | None
+
+    def of(self, etag: str | None) -> str | None:
+        """The Range header, unless it was for another file than that (RFC 9110, 13.1.5); no ETag of ours is weak."""
+        return self.range if self.if_range in (None, etag) else None
+
+
+def _wanted(
+    range: Annotated[str | None, Header()] = None,  # noqa: A002 - the header's name
+    if_range: Annotated[str | None, Header(description="the `ETag` of what you have; no other gives a part")] = None,
+) -> Wanted:
+    return Wanted(range, if_range)
+
+
+WantedPart = Annotated[Wanted, Depends(_wanted)]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """The bytes `[start:end]` of a file."""
 
@@ -31,12 +55,13 @@ class Part:
     end: int
 
 
-async def file_answer(service: Parts, file: StoredFile, wanted: str | None) -> Response:
-    """A redirect where the store has links, else the bytes that `wanted`, a Range header, asks for."""
+async def file_answer(service: Parts, file: StoredFile, wanted: Wanted) -> Response:
+    """A redirect where the store has links, else the bytes that are wanted."""
     if url := await service.objects.presign(file.key, service.settings.presign_ttl, file.filename):
         return RedirectResponse(url, headers={"Cache-Control": "no-store"})
-    part = part_of(wanted, file.size)
-    headers = {"Accept-Ranges": "bytes", "ETag": f'"{file.sha256}"'}
+    etag = f'"{file.sha256}"'
+    part = part_of(wanted.of(etag), file.size)
+    headers = {"Accept-Ranges": "bytes", "ETag": etag}
     start, end = (part.start, part.end) if part else (0, file.size)
     headers["Content-Length"] = str(end - start)
     if part:

@@ -1,15 +1,14 @@
 """The log of a job, at any time: what is there so far, or the stored file."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
 from ansible_api.api import PREFIX
 from ansible_api.api.deps import Parts, Service, Viewer
-from ansible_api.api.files import StoredFile, file_answer, names_bytes, part_of, primed
+from ansible_api.api.files import StoredFile, WantedPart, file_answer, names_bytes, part_of, primed
 from ansible_api.api.openapi import problems
 from ansible_api.events.sofar import Form, LogSoFar
 from ansible_api.events.subscribe import EventReader
@@ -42,16 +41,16 @@ async def get_log(
     caller: Viewer,
     service: Service,
     job_id: str,
+    wanted: WantedPart,
     format: Form = Form.TEXT,  # noqa: A002 - the parameter's name in the API
-    range: Annotated[str | None, Header()] = None,  # noqa: A002
 ) -> Response:
     """The log: all of it when the job is closed, else what is there so far."""
     job, stored = await service.db.read(_job_and_product, caller.team, job_id, _product(format))
     if stored is None:
-        return await _so_far(service, job, format, range)
+        return await _so_far(service, job, format, wanted.of(None))
     filename = f"{job.id}.{'log' if format is Form.TEXT else 'ndjson'}"
     file = StoredFile(stored.key, stored.size, stored.sha256, filename, _media_type(format))
-    return await file_answer(service, file, range)
+    return await file_answer(service, file, wanted)
 
 
 def _job_and_product(session: Session, team: str, job_id: str, kind: str) -> tuple[Job, JobObject | None]:

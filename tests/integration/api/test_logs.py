@@ -119,6 +119,35 @@ async def test_a_stored_log_comes_whole_or_in_part(api: Api) -> None:
     assert (several.status_code, several.content) == (200, TEXT)
 
 
+async def test_a_part_is_told_only_to_who_has_the_rest_of_the_same_log(api: Api) -> None:
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.finish()
+        await worker.store("log", TEXT)
+        etag = (await client.get(f"{address}/logs")).headers["etag"]
+
+        async def part(if_range: str, wanted: str = "bytes=2-4") -> tuple[int, bytes]:
+            got = await client.get(f"{address}/logs", headers={"Range": wanted, "If-Range": if_range})
+            return got.status_code, got.content
+
+        assert await part(etag) == (206, b"234")
+        for other in ('"another"', f"W/{etag}", "Thu, 15 Jan 2026 10:00:00 GMT", ""):
+            assert await part(other) == (200, TEXT)
+        assert await part('"another"', "bytes=99-") == (200, TEXT)
+
+
+async def test_of_a_log_that_grows_nobody_has_a_version(api: Api, tmp_path: Path) -> None:
+    async with api.client() as client:
+        address = await submitted(client)
+        worker = api.worker(address.rpartition("/")[2])
+        worker.begin_play()
+        with worker.publisher(tmp_path / "spool") as publisher:
+            publisher.append(event(1))
+        whole = await client.get(f"{address}/logs", headers={"Range": "bytes=2-4", "If-Range": '"x"'})
+    assert (whole.status_code, whole.content) == (200, b"line 1\n")
+
+
 async def test_pages_of_large_events_are_short_and_have_them_all(api: Api) -> None:
     sizes = [*[700_000] * 12, 5_000_000, 1, 6_000_000]
     lines = [event(seq, result={"content": "x" * size}).to_line() + b"\n" for seq, size in enumerate(sizes, start=1)]
