@@ -14,6 +14,7 @@ from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.deliveries import receivers, secrets, store
 from ansible_api.deliveries.model import Delivery, SlowReceiver, WebhookSecret
+from ansible_api.deliveries.schemas import delivery_view
 from ansible_api.deliveries.send import attempt, columns, decide
 from ansible_api.deliveries.signing import make_secret, signed_headers
 from ansible_api.deliveries.store import Begun, Decision
@@ -116,7 +117,11 @@ def test_a_sender_that_died_leaves_the_webhook_due_later(db: Database, delivery:
     release(db, delivery)
     assert db.write(store.begin_attempt, delivery, 30)
     assert db.read(store.due) == []
+    under_way = delivery_view(read(db, delivery), ())
+    assert (under_way.sending, under_way.due_at) == (True, None)
     make_due(db, delivery)
+    vanished = delivery_view(read(db, delivery), ())
+    assert (vanished.sending, vanished.due_at) == (False, read(db, delivery).due_at)
     again = db.write(store.begin_attempt, delivery, 30)
     assert again is not None
     assert again.number == 2

@@ -1,7 +1,7 @@
 """What is answered about webhooks and their signing secrets."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -67,13 +67,14 @@ def delivery_list(rows: Sequence[tuple[Delivery, Sequence[DeliveryAttempt]]]) ->
 
 
 def delivery_view(row: Delivery, attempts: Sequence[DeliveryAttempt]) -> DeliveryView:
+    sending = row.held_until is not None and row.held_until > datetime.now(UTC)  # else its sender has vanished
     return DeliveryView(
         id=row.id,
         job_id=row.job_id,
         url=row.url,
         state=row.state,
-        sending=row.held_until is not None,
-        due_at=row.due_at if row.held_until is None else None,
+        sending=sending,
+        due_at=None if sending else row.due_at,
         created_at=row.created_at,
         ended_at=row.ended_at,
         attempts=[AttemptView.model_validate(attempt) for attempt in attempts],
