@@ -18,6 +18,7 @@ from ansible_api.events.subscribe import Batch, EventReader
 from ansible_api.events.types import Event
 from ansible_api.jobs import service as jobs
 from ansible_api.jobs import store
+from ansible_api.jobs.state import Status
 from ansible_api.jobs.store import Standing
 from ansible_api.logs import get_logger
 
@@ -84,20 +85,35 @@ async def stream(
     last_event_id: Annotated[int | None, Header(ge=0, le=LAST_SEQ)] = None,
 ) -> Response:
     """Events as they happen, from the first one or after the one you have, until the job has ended."""
-    await service.db.read(store.standing, caller.team, job_id)
+    standing = await service.db.read(store.standing, caller.team, job_id)
     base_url = (service.settings.public_url or str(request.base_url)).rstrip("/")
-    frames = _frames(service, caller.team, job_id, after if last_event_id is None else last_event_id, base_url)
+    seen = _Seen(standing, after if last_event_id is None else last_event_id)
+    frames = _frames(service, caller.team, job_id, seen, base_url)
     heartbeat = ServerSentEvent(comment="heartbeat", sep="\n")
     return EventSourceResponse(
         frames, ping=HEARTBEAT, sep="\n", send_timeout=SEND_LIMIT, ping_message_factory=lambda: heartbeat
     )
 
 
+class _Seen:
+    """Which events a reader has: those up to `after` of `attempt`, or of an earlier one."""
+
+    def __init__(self, standing: Standing, after: int) -> None:
+        self.attempt = standing.attempt
+        preparing = standing.status == Status.RUNNING and not standing.playing
+        self.after = 0 if preparing else after  # an attempt that has not begun to play has told nothing
+
+    def begin(self, attempt: int) -> None:
+        """Go on with the attempt that is there now: of a later one the reader has nothing."""
+        if attempt != self.attempt:
+            self.attempt, self.after = attempt, 0
+
+
 async def _frames(
-    service: Parts, team: str, job_id: str, after: int, base_url: str
+    service: Parts, team: str, job_id: str, seen: _Seen, base_url: str
 ) -> AsyncIterator[ServerSentEvent | bytes]:
     try:
-        async for batch in _until_ended(service, team, job_id, after):
+        async for batch in _until_ended(service, team, job_id, seen):
             yield b"".join(_frames_of(batch))
         job = await service.db.read(jobs.view, team, job_id, base_url=base_url)
         yield ServerSentEvent(job.model_dump_json(), event="end", sep="\n")
@@ -112,19 +128,16 @@ def _frames_of(batch: Batch) -> Iterator[bytes]:
         yield b"id: %d\nevent: event\ndata: %b\n\n" % (seq, line)
 
 
-async def _until_ended(service: Parts, team: str, job_id: str, after: int) -> AsyncIterator[Batch]:
+async def _until_ended(service: Parts, team: str, job_id: str, seen: _Seen) -> AsyncIterator[Batch]:
     """The events of the job's attempt; of the next one too, from its first, when it is run again. Ends with the job."""
-    attempt: int | None = None
     while True:
         standing = await _playing_or_ended(service, team, job_id)
-        if attempt not in (None, standing.attempt):
-            after = 0
-        attempt = standing.attempt
-        async for batch in _of_attempt(service, team, job_id, standing, after):
-            after = batch.last
+        seen.begin(standing.attempt)
+        async for batch in _of_attempt(service, team, job_id, standing, seen.after):
+            seen.after = batch.last
             yield batch
         now = await service.db.read(store.standing, team, job_id)
-        if now.status.terminal and now.attempt == attempt:
+        if now.status.terminal and now.attempt == seen.attempt:
             return
 
 

@@ -125,8 +125,8 @@ async def read_stream(client: httpx.AsyncClient, address: str, **more: Any) -> l
         return [frame async for frame in frames(response)]
 
 
-async def submitted(client: httpx.AsyncClient) -> str:
-    accepted = await client.post("/api/v1/jobs", json=JOB)
+async def submitted(client: httpx.AsyncClient, **options: str) -> str:
+    accepted = await client.post("/api/v1/jobs", json=JOB | {"options": options})
     assert accepted.status_code == 202, accepted.text
     return str(accepted.headers["location"])
 
@@ -144,15 +144,15 @@ async def test_a_stream_follows_a_job_from_the_queue_to_its_end(served: Served, 
     assert got[-1].at - sent["end"] < 0.9
 
 
-def play(api: Api, address: str, directory: Path, events: int) -> dict[str, float]:
+def play(api: Api, address: str, directory: Path, events: int, worker: Worker | None = None) -> dict[str, float]:
     """Play a job as a worker would; returns when it ended."""
-    play_on(api, address, directory, events).finish(Status.FAILED, last_seq=events)
+    play_on(api, address, directory, events, worker).finish(Status.FAILED, last_seq=events)
     return {"end": time.monotonic()}
 
 
-def play_on(api: Api, address: str, directory: Path, events: int) -> Worker:
+def play_on(api: Api, address: str, directory: Path, events: int, worker: Worker | None = None) -> Worker:
     """Play a job, as far as these events, and do not end it."""
-    worker = api.worker(address.rpartition("/")[2])
+    worker = worker or api.worker(address.rpartition("/")[2])
     worker.begin_play()
     directory.mkdir(exist_ok=True)
     with worker.publisher(directory / "spool") as publisher:
@@ -222,8 +222,7 @@ async def test_a_stream_waits_for_the_next_attempt_of_a_job_that_is_played_again
         return [frame async for frame in coming]
 
     async with served.client() as client:
-        job = JOB | {"options": {"on_worker_loss": "rerun"}}
-        address = str((await client.post("/api/v1/jobs", json=job)).headers["location"])
+        address = await submitted(client, on_worker_loss="rerun")
         async with client.stream("GET", f"{address}/stream") as response:
             coming = frames(response)
             lost = await asyncio.to_thread(play_on, served.api, address, tmp_path / "first", 3)
@@ -236,6 +235,21 @@ async def test_a_stream_waits_for_the_next_attempt_of_a_job_that_is_played_again
             got = first + await asyncio.wait_for(reading, 20)
     assert [frame.id for frame in got] == ["1", "2", "3", "1", "2", None]
     assert (got[-1].event, got[-1].data["status"], got[-1].data["attempt"]) == ("end", "failed", 2)
+
+
+@pytest.mark.parametrize("preparing", [False, True], ids=["waiting", "preparing"])
+async def test_a_reader_that_comes_again_between_two_attempts_gets_all_of_the_next_one(
+    served: Served, tmp_path: Path, preparing: bool
+) -> None:
+    async with served.client() as client:
+        address = await submitted(client, on_worker_loss="rerun")
+        lost = await asyncio.to_thread(play_on, served.api, address, tmp_path / "1", 3)
+        await asyncio.to_thread(lose, served.api, lost)
+        worker = served.api.worker(address.rpartition("/")[2]) if preparing else None
+        async with client.stream("GET", f"{address}/stream", headers={"Last-Event-ID": "3"}) as response:
+            await asyncio.to_thread(play, served.api, address, tmp_path / "2", 5, worker)
+            got = [frame async for frame in frames(response)]
+    assert [frame.id for frame in got] == ["1", "2", "3", "4", "5", None]
 
 
 def lose(api: Api, worker: Worker) -> None:
