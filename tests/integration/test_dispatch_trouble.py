@@ -1,4 +1,4 @@
-"""Whatever is wrong with the broker, its senders hear one and the same error, and it heals; what is urgent goes first."""
+"""Whatever is wrong with the broker, its senders hear one error, and it heals; what is urgent goes first."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
