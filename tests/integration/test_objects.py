@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from ansible_api.errors import InvalidRequest, NotFound, Unavailable
-from ansible_api.objects import ObjectStore, Stored, open_store, s3, with_store
+from ansible_api.objects import ObjectStore, Stored, open_store, with_store
 from ansible_api.settings import Settings
 from tests.servers.processes import free_port
 from tests.servers.s3 import S3Bucket, S3Server
@@ -339,48 +339,3 @@ class TestS3:
         s3_server.process.resume()
         assert time.monotonic() - began < 2
         await store.check(limit=10)
-
-    @pytest.mark.parametrize(
-        "request_of",
-        [
-            lambda store: store.put(KEY, b"x"),
-            lambda store: store.put(KEY, pieces(9 * MIB)),
-            lambda store: read(store, KEY),
-            lambda store: store.size(KEY),
-            lambda store: store.delete(KEY),
-            listed,
-        ],
-        ids=["put", "put in parts", "get", "size", "delete", "list"],
-    )
-    async def test_no_request_waits_for_ever_for_a_server_that_hangs(
-        self,
-        store: ObjectStore,
-        s3_server: S3Server,
-        monkeypatch: pytest.MonkeyPatch,
-        request_of: Callable[[ObjectStore], Awaitable[object]],
-    ):
-        monkeypatch.setattr(s3, "REQUEST_LIMIT", 0.3)
-        s3_server.process.pause()
-        try:
-            async with asyncio.timeout(10):
-                with pytest.raises(Unavailable):
-                    await request_of(store)
-        finally:
-            s3_server.process.resume()
-
-    async def test_an_upload_ends_when_the_server_begins_to_hang_between_its_parts(
-        self, store: ObjectStore, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-    ):
-        def hanging() -> Iterator[bytes]:
-            yield from pieces(9 * MIB)
-            s3_server.process.pause()
-            yield from pieces(9 * MIB)
-
-        monkeypatch.setattr(s3, "REQUEST_LIMIT", 2.0)
-        monkeypatch.setattr(s3, "ABORT_LIMIT", 0.3)
-        try:
-            async with asyncio.timeout(15):
-                with pytest.raises(Unavailable):
-                    await store.put(KEY, hanging())
-        finally:
-            s3_server.process.resume()
