@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from ansible_api.errors import Unavailable
-from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority
+from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority, task_priority
 
 PRODUCTS = ("log", "events")
 
@@ -52,14 +52,14 @@ class CeleryQueue:
 
     def close(self, job_id: str, *, attempt: int) -> None:
         if attempt == 0:  # no worker ever had it: there is nothing to upload
-            self._send(TaskName.CLOSE_JOB, [], job_id, attempt, queue=Queue.DELIVERY.value)
+            self._send(TaskName.CLOSE_JOB, [], job_id, attempt, **self._delivery(TaskName.CLOSE_JOB))
             return
         header = [self._signature(TaskName.UPLOAD, job_id, attempt, product) for product in PRODUCTS]
         body = self._signature(TaskName.CLOSE_JOB, job_id, attempt)
         self._guarded(lambda: chord(header, body, app=self._app).apply_async(retry=False))
 
     def deliver(self, delivery_id: str) -> None:
-        self._send(TaskName.DELIVER, delivery_id, queue=Queue.DELIVERY.value)
+        self._send(TaskName.DELIVER, delivery_id, **self._delivery(TaskName.DELIVER))
 
     def depth(self, queue: Queue) -> int:
         return int(self._guarded(lambda: self._depth(queue)))
@@ -84,7 +84,10 @@ class CeleryQueue:
 
     def _signature(self, name: TaskName, *args: object) -> Any:
         # Celery takes a subclass of str for a task object.
-        return self._app.signature(name.value, args=args, queue=Queue.DELIVERY.value)
+        return self._app.signature(name.value, args=args, **self._delivery(name))
+
+    def _delivery(self, name: TaskName) -> dict[str, Any]:
+        return {"queue": Queue.DELIVERY.value, "priority": self._priority(task_priority(name))}
 
     def _send(self, name: TaskName, *args: object, **options: Any) -> None:
         self._guarded(lambda: self._app.send_task(name.value, args=args, retry=False, ignore_result=True, **options))

@@ -83,6 +83,11 @@ def task_queue(task: TaskName) -> Queue:
             assert_never(task)
 
 
+def task_priority(task: TaskName) -> int:
+    """How urgent a task of `delivery` is: uploads take as long as the object store does, nobody waits behind them."""
+    return DEFAULT_PRIORITY if task is TaskName.UPLOAD else HIGHEST_PRIORITY
+
+
 def broker_priority(priority: int, *, transport: str) -> int:
     """The number a broker wants for priority 0–9 (9 most urgent): Redis counts the other way round."""
     return priority if transport.startswith("amqp") else HIGHEST_PRIORITY - priority

@@ -184,6 +184,14 @@ def test_a_log_that_cannot_be_stored_for_a_day_is_given_up(db: Database, worker:
     assert row(db, ended.job_id)["log_status"] == "failed"
 
 
+def test_a_closing_that_was_sent_a_thousand_times_is_sent_again_after_an_hour(db: Database, ended: Fence) -> None:
+    put(db, ended.job_id, republish_at=past(), republish_count=1023)
+    [due] = db.read(closing.unclosed)
+    assert db.write(closing.mark_closing, due)
+    now = db.read(lambda session: session.scalar(now_plus().select()))
+    assert round((row(db, ended.job_id)["republish_at"] - now).total_seconds() / 60) == 60
+
+
 def test_a_log_without_its_end_is_partial_until_its_spool_is_found(db: Database, worker: Worker, ended: Fence) -> None:
     worker.redis.flushall()
     close_job(uploads(worker, ended), ended.job_id, 1)

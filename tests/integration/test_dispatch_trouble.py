@@ -1,4 +1,4 @@
-"""Whatever is wrong with the broker, its senders hear one and the same error, and it heals."""
+"""Whatever is wrong with the broker, its senders hear one error, and it heals; what is urgent goes first."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,3 +63,17 @@ def test_a_sender_listens_to_no_results(queue: CeleryQueue, redis_under_test: Re
     with Redis.from_url(redis_under_test.url) as connection:
         assert connection.pubsub_channels() == []
         assert all(client["sub"] == "0" for client in connection.client_list())
+
+
+def test_webhooks_and_closings_overtake_the_uploads_that_wait(queue: CeleryQueue) -> None:
+    queue.close("job-1", attempt=1)
+    queue.deliver("msg-1")
+    queue.close("job-2", attempt=0)
+    with queue._app.connection_for_read() as connection:
+        taken = [connection.default_channel.basic_get(Queue.DELIVERY.value, no_ack=True) for _ in range(4)]
+    assert [message.headers["task"].partition(".")[2] for message in taken] == [
+        "deliver",
+        "close_job",
+        "upload",
+        "upload",
+    ]

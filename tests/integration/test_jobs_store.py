@@ -164,6 +164,14 @@ def test_a_job_handed_back_waits_for_its_pause(db: Database) -> None:
     assert again.attempt == 2
 
 
+def test_a_job_that_is_played_again_does_not_show_the_artifacts_of_the_play_before(db: Database) -> None:
+    left = {"data": {}, "files": [{"name": "x", "size": 1, "sha256": "0"}], "left_out": []}
+    fence = running(db, play_started_at=now_plus(), artifacts=left)
+    again = store.Return("worker_lost", "the worker vanished", played=True)
+    assert db.write(store.requeue, fence.job_id, again) is Status.QUEUED
+    assert row(db, fence.job_id)["artifacts"] is None
+
+
 def test_a_job_that_has_begun_to_play_is_never_handed_back(db: Database) -> None:
     fence = running(db, play_started_at=now_plus())
     assert db.write(store.hand_back, fence, store.Return("away", "away", 0)) is None

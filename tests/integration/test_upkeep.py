@@ -25,6 +25,7 @@ from ansible_api.processes import marked
 from ansible_api.redis import BROKER_DB, with_db
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
+from ansible_api.tasks import upkeep as repairing
 from ansible_api.tasks.results import FOLDER, Kept, Result
 from ansible_api.tasks.upkeep import Upkeep
 from ansible_api.tasks.worker import dead_attempts, lease_owner, node_name
@@ -320,6 +321,25 @@ def test_a_webhook_that_is_due_is_sent_once_its_job_has_ended(
     put(db, fence.job_id, status=Status.SUCCESSFUL, finished_at=past(2), republish_at=now_plus(60))
     upkeep.tick()
     assert messages(redis_under_test, Queue.DELIVERY) == 1
+
+
+def test_a_due_webhook_is_sent_although_many_uploads_wait_but_not_at_every_tick(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairing, "DELIVERY_BACKLOG", 4)
+    upkeep = new_upkeep(webhook_hold=1)
+    for number in range(2):
+        upkeep._queue.close(f"job-{number}", attempt=1)
+    fence = running(db)
+    cipher = Cipher.from_setting(SecretStr(MASTER_KEY))
+    db.write(deliveries.plan, cipher, team="red", job_id=fence.job_id, url="https://ci.example.com/hook")
+    put(db, fence.job_id, status=Status.SUCCESSFUL, finished_at=past(2), republish_at=now_plus(60))
+    for _ in range(3):
+        upkeep.tick()
+        assert messages(redis_under_test, Queue.DELIVERY) == 5
+    monkeypatch.setattr(repairing, "SENT_AGAIN", 0.0)
+    upkeep.tick()
+    assert messages(redis_under_test, Queue.DELIVERY) == 6
 
 
 def test_leases_end_while_the_broker_is_away_and_messages_follow_when_it_is_back(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ansible_api.routing import Queue, Route, TaskName, Workload, broker_priority, route, task_queue
+from ansible_api.routing import Queue, Route, TaskName, Workload, broker_priority, route, task_priority, task_queue
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,8 @@ def test_small_tasks_never_wait_behind_a_playbook() -> None:
         TaskName.CLOSE_JOB: Queue.DELIVERY,
         TaskName.DELIVER: Queue.DELIVERY,
     }
+
+
+def test_nobody_waits_behind_uploads() -> None:
+    others = [name for name in TaskName if name is not TaskName.UPLOAD]
+    assert all(task_priority(name) > task_priority(TaskName.UPLOAD) for name in others)

@@ -10,6 +10,8 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ MIB = 1024 * 1024
 DATA_LIMIT = 64 * 1024  # characters of JSON
 LONGEST_NAME = 200  # characters of a path below the directory
 DEEPEST = 8
-MOST_LEFT_OUT = 100  # that are told
+MOST_LEFT_OUT = 100  # that are named
+MOST_FILES = 10_000  # that are looked at
+OTHERS = "…"  # as the name of those that are not named
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,15 @@ class LeftOut:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that is not read yet."""
+
+    name: str
+    size: int
+    read: Callable[[], Artifact | LeftOut]
+
+
 Found = Artifact | LeftOut
 
 
@@ -64,25 +77,36 @@ def artifacts(directory: Path, data: Mapping[str, Any], mask: Mask, limits: Arti
     return Artifacts(data if small else {"truncated": True}, lambda: _within(_files(directory, mask, limits), limits))
 
 
-def _within(found: Iterator[Found], limits: ArtifactLimits) -> Iterator[Found]:
-    """No more than the limits allow, in all."""
+def _within(found: Iterator[_File | LeftOut], limits: ArtifactLimits) -> Iterator[Found]:
+    """No more than the limits allow, in all; nothing beyond them is read."""
     files = total = left_out = 0
-    for one in found:
-        if isinstance(one, Artifact):
-            if files == limits.files:
-                one = LeftOut(one.name, f"there are more than {limits.files} files")
-            elif total + len(one.content) > limits.total:
-                one = LeftOut(one.name, f"the files together have more than {limits.total} bytes")
-        if isinstance(one, Artifact):
-            files, total = files + 1, total + len(one.content)
-        else:
-            left_out += 1
-            if left_out > MOST_LEFT_OUT:
-                return
-        yield one
+    for one in islice(found, MOST_FILES):
+        read = _read(one, limits, files, total) if isinstance(one, _File) else one
+        if isinstance(read, Artifact):
+            files, total = files + 1, total + len(read.content)
+            yield read
+        elif (left_out := left_out + 1) <= MOST_LEFT_OUT:
+            yield read
+    if left_out > MOST_LEFT_OUT:
+        yield LeftOut(OTHERS, f"{left_out - MOST_LEFT_OUT} more, which are not named")
+    if next(found, None):
+        yield LeftOut(OTHERS, f"no more than {MOST_FILES} files are looked at")
 
 
-def _files(directory: Path, mask: Mask, limits: ArtifactLimits) -> Iterator[Found]:
+def _read(file: _File, limits: ArtifactLimits, files: int, total: int) -> Found:
+    if files == limits.files:
+        return LeftOut(file.name, f"there are more than {limits.files} files")
+    if file.size > limits.size:
+        return LeftOut(file.name, f"it has more than {limits.size} bytes")
+    if total + file.size > limits.total:
+        return LeftOut(file.name, f"the files together have more than {limits.total} bytes")
+    try:
+        return file.read()
+    except OSError as error:
+        return LeftOut(file.name, f"it cannot be read: {error.strerror}")
+
+
+def _files(directory: Path, mask: Mask, limits: ArtifactLimits) -> Iterator[_File | LeftOut]:
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield from _below(handle, "", mask, limits)
@@ -90,7 +114,7 @@ def _files(directory: Path, mask: Mask, limits: ArtifactLimits) -> Iterator[Foun
         os.close(handle)
 
 
-def _below(handle: int, prefix: str, mask: Mask, limits: ArtifactLimits) -> Iterator[Found]:
+def _below(handle: int, prefix: str, mask: Mask, limits: ArtifactLimits) -> Iterator[_File | LeftOut]:
     for entry in sorted(os.listdir(handle)):
         name = prefix + entry
         shown = mask.text(name.encode(errors="replace").decode())
@@ -98,18 +122,18 @@ def _below(handle: int, prefix: str, mask: Mask, limits: ArtifactLimits) -> Iter
             yield LeftOut(_printable(shown)[:LONGEST_NAME], trouble)
             continue
         try:
-            kind = os.stat(entry, dir_fd=handle, follow_symlinks=False).st_mode
-            if stat.S_ISDIR(kind):
+            found = os.stat(entry, dir_fd=handle, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
                 yield from _directory(handle, entry, name, mask, limits)
-            elif stat.S_ISREG(kind):
-                yield _file(handle, entry, shown, mask, limits)
+            elif stat.S_ISREG(found.st_mode):
+                yield _File(shown, found.st_size, partial(_file, handle, entry, shown, mask, limits))
             else:
                 yield LeftOut(shown, "it is not a regular file")
         except OSError as error:
             yield LeftOut(shown, f"it cannot be read: {error.strerror}")
 
 
-def _directory(parent: int, entry: str, name: str, mask: Mask, limits: ArtifactLimits) -> Iterator[Found]:
+def _directory(parent: int, entry: str, name: str, mask: Mask, limits: ArtifactLimits) -> Iterator[_File | LeftOut]:
     if name.count("/") >= DEEPEST:
         yield LeftOut(mask.text(name), f"it lies more than {DEEPEST} directories deep")
         return

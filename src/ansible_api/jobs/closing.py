@@ -11,6 +11,7 @@ from ansible_api.jobs.state import TERMINAL, LogStatus
 from ansible_api.jobs.store import CLOSE_AFTER, change
 
 CLOSE_PAUSE_CAP = 3600.0
+MAX_DOUBLINGS = 8  # beyond which pauses are capped anyway
 CLOSE_TRIES = 32  # which take a day
 
 
@@ -23,7 +24,7 @@ def unclosed(session: Session, limit: int = 100) -> Sequence[Job]:
 
 def mark_closing(session: Session, job: Job) -> bool:
     """Take the right to send an ended job's closing again; pauses double. False: another upkeep was first."""
-    pause = min(CLOSE_AFTER * 2 ** (job.republish_count + 1), CLOSE_PAUSE_CAP)
+    pause = min(CLOSE_AFTER * 2 ** min(job.republish_count + 1, MAX_DOUBLINGS), CLOSE_PAUSE_CAP)
     guards = (Job.id == job.id, Job.closed_at.is_(None), Job.republish_count == job.republish_count)
     values = {"republish_at": now_plus(pause), "republish_count": Job.republish_count + 1}
     return change(session, *guards, Job.status.in_(TERMINAL), **values) == 1

@@ -253,6 +253,9 @@ class Return:
     played: bool = False
 
 
+_OF_ATTEMPT = ("play_started_at", "lease_owner", "lease_until", "artifacts", "error_code", "error_message")
+
+
 def hand_back(session: Session, fence: Fence, why: Return) -> Status | None:
     """Queue a job again; None: no longer this attempt's."""
     return requeue(session, fence.job_id, why, *fence.holds())
@@ -272,19 +275,15 @@ def requeue(session: Session, job_id: str, why: Return, *guards: Any) -> Status 
         *guards,
         error_code=why.code,
         error_message=why.message,
-        afterwards={
+        afterwards=dict.fromkeys(_OF_ATTEMPT)
+        | {
             "phase": Phase.QUEUED,
             "queued_at": now_plus(),
-            "play_started_at": None,
-            "lease_owner": None,
-            "lease_until": None,
             "next_attempt_at": due if why.pause else None,
             "republish_at": due,
             "republish_count": 0,
             "failures": Job.failures + int(why.failed),
             "last_error": f"{why.code}: {why.message}",
-            "error_code": None,
-            "error_message": None,
         },
     )
     if queued:

@@ -45,10 +45,10 @@ def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]], 
     return asyncio.run(run())
 
 
-async def put_in_time(store: ObjectStore, key: str, source: Source) -> Stored:
+async def put_in_time(store: ObjectStore, key: str, source: Source, limit: float = PUT_LIMIT) -> Stored:
     """`store.put` of something small; Unavailable also when the store is too slow for somebody who cannot wait."""
     try:
-        async with asyncio.timeout(PUT_LIMIT):
+        async with asyncio.timeout(limit):
             return await store.put(key, source)
     except TimeoutError:
-        raise Unavailable(f"the object store did not take an object within {PUT_LIMIT:g} s") from None
+        raise Unavailable(f"the object store did not take an object within {limit:g} s") from None

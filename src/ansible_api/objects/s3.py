@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aioboto3
@@ -16,7 +16,9 @@ from ansible_api.errors import NotFound, Unavailable
 from ansible_api.objects.base import BLOCK, Reader, Source, Stored, checked_key, reading
 from ansible_api.settings import Settings
 
+T = TypeVar("T")
 PART = 8 * 1024 * 1024  # of a multipart upload; S3 takes 5 MiB to 5 GiB and 10,000 of them
+REQUEST_LIMIT = 20.0  # seconds; waiting for the `100 Continue` of a PUT has no other limit
 ABORT_LIMIT = 5.0
 MISSING = {"NoSuchKey", "404", "NotFound"}
 _of_thread = threading.local()  # boto3's sessions are not safe to share between threads
@@ -67,24 +69,26 @@ class S3Store:
         place = self._place(key)
         with reading(source) as reader:
             first = await asyncio.to_thread(reader.read, PART)
-            with _errors(key):
-                if len(first) < PART:
-                    await self._client.put_object(**place, Body=first)
-                else:
-                    await self._put_parts(place, first, reader)
+            if len(first) < PART:
+                await _answer(self._client.put_object(**place, Body=first), key)
+            else:
+                await self._put_parts(place, first, reader)
             return reader.stored()
 
     async def _put_parts(self, place: dict[str, str], first: bytes, reader: Reader) -> None:
-        upload = {**place, "UploadId": (await self._client.create_multipart_upload(**place))["UploadId"]}
+        key = place["Key"]
+        begun = await _answer(self._client.create_multipart_upload(**place), key)
+        upload = {**place, "UploadId": begun["UploadId"]}
         try:
             parts: list[dict[str, Any]] = []
             block = first
             while block:
                 number = len(parts) + 1
-                answer = await self._client.upload_part(**upload, PartNumber=number, Body=block)
+                answer = await _answer(self._client.upload_part(**upload, PartNumber=number, Body=block), key)
                 parts.append({"PartNumber": number, "ETag": answer["ETag"]})
                 block = await asyncio.to_thread(reader.read, PART)
-            await self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+            whole = {"Parts": parts}
+            await _answer(self._client.complete_multipart_upload(**upload, MultipartUpload=whole), key)
         except BaseException:
             # Parts of an upload that is neither completed nor aborted are kept, and paid for, unseen.
             with suppress(BotoCoreError, ClientError, ConnectionTrouble, OSError, TimeoutError):
@@ -101,7 +105,8 @@ class S3Store:
         wanted = {} if start is None and end is None else {"Range": f"bytes={first}-{'' if end is None else end - 1}"}
         with _errors(key):
             try:
-                answer = await self._client.get_object(**place, **wanted)
+                async with asyncio.timeout(REQUEST_LIMIT):
+                    answer = await self._client.get_object(**place, **wanted)
             except ClientError as error:
                 if _code(error) == "InvalidRange":  # it begins behind the end
                     return
@@ -112,22 +117,19 @@ class S3Store:
 
     async def size(self, key: str) -> int:
         place = self._place(key)
-        with _errors(key):
-            return int((await self._client.head_object(**place))["ContentLength"])
+        return int((await _answer(self._client.head_object(**place), key))["ContentLength"])
 
     async def delete(self, key: str) -> None:
         place = self._place(key)
-        with _errors(key):
-            await self._client.delete_object(**place)
+        await _answer(self._client.delete_object(**place), key)
 
     async def keys(self, prefix: str = "") -> AsyncIterator[str]:
         if prefix:
             checked_key(prefix.rstrip("/"))
-        with _errors():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-            async for page in pages:
-                for item in page.get("Contents", ()):
-                    yield item["Key"]
+        pages = aiter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix))
+        while page := await _answer(anext(pages, None)):
+            for item in page.get("Contents", ()):
+                yield item["Key"]
 
     async def presign(self, key: str, expires: int, filename: str) -> str | None:
         download = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"  # RFC 6266, RFC 8187
@@ -145,6 +147,13 @@ class S3Store:
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": checked_key(key)}
+
+
+async def _answer(request: Awaitable[T], key: str | None = None) -> T:
+    """What one request brings, in time or not at all; errors as those of `_errors`."""
+    with _errors(key):
+        async with asyncio.timeout(REQUEST_LIMIT):
+            return await request
 
 
 @contextmanager

@@ -34,7 +34,8 @@ from ansible_api.tasks.retries import retries
 from ansible_api.tasks.worker import dead_attempts, node_name, unforked
 
 RESCUE_PAUSE = 30.0  # seconds
-DELIVERY_BACKLOG = 100  # messages beyond which repairs add none
+DELIVERY_BACKLOG = 100  # messages beyond which repairs add no closings, and no webhook twice
+SENT_AGAIN = 600.0  # seconds, as the broker's visibility timeout
 log = get_logger(__name__)
 
 
@@ -49,6 +50,7 @@ class Upkeep:
         self._healthy_since: float | None = None
         self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
+        self._sent: dict[str, float] = {}  # when this worker published the webhooks that are due
 
     def tick(self) -> None:
         """Do every repair; a part that is away delays those that need it to the next tick."""
@@ -151,9 +153,13 @@ class Upkeep:
         if held := self._db.read(deliveries.held, self._settings.webhook_hold):
             self._db.write(deliveries.release_held, held)
         due = self._db.read(deliveries.due)
-        if due and self._delivery_keeps_up():
-            for delivery_id in due:
-                self._queue.deliver(delivery_id)
+        now = time.monotonic()
+        # They overtake the uploads that keep `delivery` busy, but nobody may be there to take them.
+        sent = {} if not due or self._delivery_keeps_up() else self._sent
+        fresh = {one: now for one in due if sent.get(one, -SENT_AGAIN) <= now - SENT_AGAIN}
+        for delivery_id in fresh:
+            self._queue.deliver(delivery_id)
+        self._sent = {one: sent[one] for one in due if one in sent} | fresh
 
     def _close_unclosed(self) -> None:
         unclosed = self._db.read(closing.unclosed)

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from ansible_api.routing import TaskName
 from ansible_api.settings import Settings
 from ansible_api.tasks.worker import current
 
+AT_ONCE = 5.0  # seconds: a failure that takes longer is no blip
+PAUSE = 0.5
 log = get_logger(__name__)
 
 
@@ -65,14 +68,15 @@ def _state(session: Session, job_id: str, attempt: int, product: str) -> tuple[J
 
 
 async def _upload(settings: Settings, place: tuple[str, int], product: str, expected: int | None) -> dict[str, Any]:
-    for pause in (0.5, 2.0, 5.0, None):
-        try:
-            return await _upload_once(settings, place, product, expected)
-        except Unavailable:
-            if pause is None:
-                raise
-            await asyncio.sleep(pause)
-    raise AssertionError("unreachable")
+    """One more try after a failure that came at once: upkeep tries again for a day, and others wait for this slot."""
+    began = time.monotonic()
+    try:
+        return await _upload_once(settings, place, product, expected)
+    except Unavailable:
+        if time.monotonic() - began > AT_ONCE:
+            raise
+    await asyncio.sleep(PAUSE)
+    return await _upload_once(settings, place, product, expected)
 
 
 async def _upload_once(

@@ -1,5 +1,6 @@
 """What a play left is listed and downloaded."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ansible_api.settings import Settings
 from ansible_api.tasks import artifacts as tasks
 from ansible_api.tasks.artifacts import keep_artifacts
 from tests.integration.api.conftest import JOB, MASTER_KEY, Api
+from tests.servers.s3 import S3Bucket, S3Server
 
 pytestmark = pytest.mark.anyio
 LEFT = [
@@ -97,9 +99,8 @@ async def test_a_file_in_s3_is_downloaded_by_a_link_under_its_own_name(
 
 
 def test_an_object_store_that_is_away_leaves_files_out_and_harms_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(tasks, "PATIENCE", 0.5)
     away = tmp_path / "file"
     away.touch()
     settings = Settings(database_url="sqlite://", redis_url="redis://", master_key=MASTER_KEY, objects_dir=away / "x")  # type: ignore[arg-type]
@@ -107,3 +108,34 @@ def test_an_object_store_that_is_away_leaves_files_out_and_harms_nothing(
     assert kept is not None
     assert (kept["data"], kept["files"]) == ({"version": 1}, [])
     assert {one["reason"] for one in kept["left_out"]} == {tasks.NO_TIME, "it has more than 10 bytes"}
+
+
+def test_an_object_store_that_begins_to_hang_holds_the_end_of_a_job_for_one_file(
+    s3_bucket: S3Bucket, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> Iterator[Found]:
+        yield Artifact("first", b"1")
+        s3_server.process.pause()
+        for number in range(20):
+            yield Artifact(f"{number}", b"x" * 10)
+
+    monkeypatch.setattr(tasks, "SILENCE", 0.5)
+    settings = Settings(
+        database_url="sqlite://",  # type: ignore[arg-type]
+        redis_url="redis://",  # type: ignore[arg-type]
+        master_key=MASTER_KEY,  # type: ignore[arg-type]
+        s3_endpoint_url=s3_bucket.endpoint_url,
+        s3_bucket=s3_bucket.name,
+        s3_access_key_id=s3_bucket.access_key_id,
+        s3_secret_access_key=s3_bucket.secret_access_key,  # type: ignore[arg-type]
+    )
+    keep_artifacts(settings, left(*LEFT), "job-0", 1)  # loads the library
+    began = time.monotonic()
+    try:
+        kept = keep_artifacts(settings, Artifacts({}, found), "job-1", 1)
+    finally:
+        s3_server.process.resume()
+    assert time.monotonic() - began < 5
+    assert kept is not None
+    assert [one["name"] for one in kept["files"]] == ["first"]
+    assert kept["left_out"] == [{"name": f"{number}", "reason": tasks.NO_TIME} for number in range(20)]

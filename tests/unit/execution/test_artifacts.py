@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ansible_api.execution import artifacts as module
 from ansible_api.execution.artifacts import Artifact, ArtifactLimits, Found, LeftOut, artifacts
 from ansible_api.execution.mask import Mask
 
@@ -58,7 +60,54 @@ def test_all_together_have_a_limit_too(tmp_path: Path) -> None:
 def test_a_flood_of_files_is_told_in_part(tmp_path: Path) -> None:
     for number in range(300):
         (tmp_path / f"{number:03}").touch()
-    assert len(found(tmp_path, files=10)) == 10 + 100
+    told = found(tmp_path, files=10)
+    assert len(told) == 10 + 100 + 1
+    assert told[-1] == LeftOut("…", "190 more, which are not named")
+
+
+def test_a_file_behind_many_that_are_left_out_is_kept(tmp_path: Path) -> None:
+    for number in range(101):
+        (tmp_path / f"{number:03}").symlink_to("elsewhere")
+    (tmp_path / "report.xml").write_bytes(b"<ok/>")
+    assert found(tmp_path)[-2:] == [Artifact("report.xml", b"<ok/>"), LeftOut("…", "1 more, which are not named")]
+
+
+def test_a_flood_without_end_is_not_looked_at_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_FILES", 5)
+    for number in range(5):
+        (tmp_path / f"{number:03}").touch()
+    assert [type(one) for one in found(tmp_path)] == [Artifact] * 5
+    (tmp_path / "more").touch()
+    assert found(tmp_path)[5:] == [LeftOut("…", "no more than 5 files are looked at")]
+
+
+def test_what_is_beyond_the_limits_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"xxxx")
+    read: list[str] = []
+    really = module._file
+
+    def noting(parent: int, entry: str, *rest: Any) -> Found:
+        read.append(entry)
+        return really(parent, entry, *rest)
+
+    monkeypatch.setattr(module, "_file", noting)
+    for limits in ({"files": 1}, {"total": 7}, {"size": 3}):
+        found(tmp_path, **limits)
+    assert read == ["a", "a"]
+
+
+def test_a_file_that_cannot_be_read_harms_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Found:
+        raise OSError(5, "Input/output error")
+
+    (tmp_path / "a").symlink_to("elsewhere")
+    (tmp_path / "b").touch()
+    monkeypatch.setattr(module, "_file", broken)
+    assert [one.reason for one in found(tmp_path) if isinstance(one, LeftOut)] == [
+        "it is not a regular file",
+        "it cannot be read: Input/output error",
+    ]
 
 
 def test_directories_without_end_are_not_followed(tmp_path: Path) -> None:
