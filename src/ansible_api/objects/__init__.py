@@ -10,7 +10,17 @@ from ansible_api.objects.base import ObjectStore, Source, Stored, checked_key
 from ansible_api.objects.directory import DirectoryStore
 from ansible_api.settings import Settings
 
-__all__ = ["PUT_LIMIT", "ObjectStore", "Source", "Stored", "checked_key", "open_store", "put_in_time", "with_store"]
+__all__ = [
+    "PUT_LIMIT",
+    "ObjectStore",
+    "Source",
+    "Stored",
+    "checked_key",
+    "in_time",
+    "open_store",
+    "put_in_time",
+    "with_store",
+]
 
 T = TypeVar("T")
 PUT_LIMIT = 10.0
@@ -29,26 +39,25 @@ async def open_store(settings: Settings) -> AsyncIterator[ObjectStore]:
         yield store
 
 
-def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]], *, limit: float | None = None) -> T:
-    """The result of `work(store)`, for code without an event loop: `with_store(settings, lambda s: s.put(…))`.
-
-    Unavailable also when it takes longer than `limit` seconds.
-    """
+def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]]) -> T:
+    """The result of `work(store)`, for code without an event loop: `with_store(settings, lambda s: s.put(…))`."""
 
     async def run() -> T:
-        try:
-            async with asyncio.timeout(limit), open_store(settings) as store:
-                return await work(store)
-        except TimeoutError:
-            raise Unavailable(f"the object store took longer than {limit:g} s") from None
+        async with open_store(settings) as store:
+            return await work(store)
 
     return asyncio.run(run())
 
 
-async def put_in_time(store: ObjectStore, key: str, source: Source, limit: float = PUT_LIMIT) -> Stored:
-    """`store.put` of something small; Unavailable also when the store is too slow for somebody who cannot wait."""
+async def in_time(work: Awaitable[T], limit: float) -> T:
+    """The result of some work with the store; Unavailable also when it takes longer than somebody can wait."""
     try:
         async with asyncio.timeout(limit):
-            return await store.put(key, source)
+            return await work
     except TimeoutError:
-        raise Unavailable(f"the object store did not take an object within {limit:g} s") from None
+        raise Unavailable(f"the object store took longer than {limit:g} s") from None
+
+
+async def put_in_time(store: ObjectStore, key: str, source: Source, limit: float = PUT_LIMIT) -> Stored:
+    """`store.put` of something small, `in_time`."""
+    return await in_time(store.put(key, source), limit)

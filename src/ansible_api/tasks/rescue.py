@@ -20,7 +20,7 @@ from ansible_api.jobs import closing, store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import LogStatus
 from ansible_api.logs import get_logger
-from ansible_api.objects import PUT_LIMIT, ObjectStore, put_in_time, with_store
+from ansible_api.objects import PUT_LIMIT, ObjectStore, in_time, put_in_time, with_store
 from ansible_api.settings import Settings
 
 PATIENCE = 30.0  # seconds that the closing of an orderly end may take before its spool is read
@@ -55,11 +55,11 @@ def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, a
         return False
     if _ended_well(job):
         return True
-    end, events = with_store(settings, lambda objects: _fill(objects, settings, spool, job), limit=LIMIT + PUT_LIMIT)
+    end, events = with_store(settings, lambda objects: in_time(_fill(objects, settings, spool, job), LIMIT + PUT_LIMIT))
     if db.write(closing.rescued, job_id, attempt, events=events, stored=end.ndjson):
         log.warning("a log is closed again, with what a spool had", job_id=job_id, events=events)
         with suppress(Unavailable):  # they cost space, not truth
-            with_store(settings, lambda objects: _drop_partial(objects, job_id, attempt), limit=PUT_LIMIT)
+            with_store(settings, lambda objects: in_time(_drop_partial(objects, job_id, attempt), PUT_LIMIT))
         return True
     return job.closed_at is None
 
