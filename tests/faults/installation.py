@@ -32,6 +32,7 @@ STUCK_LIMIT = LEASE + 15.0  # what the design promises
 SETTINGS = {
     "LEASE_PREPARING": str(LEASE),
     "LEASE_PLAYING": str(LEASE),
+    "SHUTDOWN_GRACE": "30",
     "WEBHOOK_TIMEOUT": "3",
     "WEBHOOK_HOLD": "5",
     "WEBHOOK_SCHEDULE": "[0, 0.5, 1, 2, 4, 4, 4, 4, 4, 4]",
