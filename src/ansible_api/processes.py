@@ -25,6 +25,12 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def boot_time() -> float:
+    """Seconds since the machine's start, the same for all its processes; unlike the monotonic clock it goes on while
+    the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def die_with_parent(signum: int = signal.SIGKILL, *, parent: int | None = None) -> None:
     """Ask the kernel for this signal when the *thread* that started this process ends (not only its process).
 

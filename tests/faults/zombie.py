@@ -1,5 +1,6 @@
 """Scenario: a worker stops, with all its processes, for longer than its lease, and wakes up again."""
 
+import random
 import signal
 import time
 
@@ -12,21 +13,23 @@ from tests.faults.report import Result
 from tests.waiting import wait_for
 
 
-def zombie(rig: Installation, short: bool, _seed: int) -> Result:
+def zombie(rig: Installation, short: bool, seed: int) -> Result:
     """The first play is dead before the second starts, and what the first worker writes later changes nothing."""
     result = Result("a worker that stops and wakes up")
-    load = Load(rig, None, lambda _: {})
+    load, moments = Load(rig, None, lambda _: {}), random.Random(seed)
     with watching(rig) as watch:
         for _ in range(1 if short else 10):
-            _stop_and_wake(rig, result, load)
+            _stop_and_wake(rig, result, load, after=moments.uniform(0, LEASE))
         judge(rig, result, load.accepted, watch)
     return result
 
 
-def _stop_and_wake(rig: Installation, result: Result, load: Load) -> None:
+def _stop_and_wake(rig: Installation, result: Result, load: Load, *, after: float) -> None:
+    """`after` so many seconds of the play: the lease has been renewed at other moments each time."""
     job_id = load.submit(job(rig, seconds=2.5 * LEASE, on_worker_loss="rerun"))
     assert job_id is not None
     wait_for(lambda: rig.ledger.of(job_id, "start"), 60, message="the play did not begin")
+    time.sleep(after)
     part = owner_of(rig, job_id)
     frozen = worker_processes(part)
     for pid in frozen:

@@ -144,7 +144,7 @@ class _Clock:
 def _outcome(code: int | None, reason: StopReason | None, tally: Tally, clock: _Clock) -> Outcome:
     """A play that was done before the wish to stop reached it is judged as it ended."""
     match reason:
-        case StopReason.LEASE_LOST:
+        case StopReason.LEASE_LOST if code != 0:
             raise LeaseLost
         case StopReason.SHUTDOWN if code != 0:
             raise Stopped(reason)

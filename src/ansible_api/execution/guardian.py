@@ -4,8 +4,9 @@
 ends with its exit code, or 128 + signal. SIGTERM is passed on once; after `grace` seconds, or at once when the worker
 has died, everything below is killed. `layers` is how many processes of the sandbox stand between guardian and play.
 
-`lease` is empty, or `<seconds>:<file>`: the worker touches the file whenever it has renewed its lease, and everything
-is killed when it has not for so many seconds. So a worker that hangs, or is cut off, plays no longer than it may.
+`lease` is empty, or a file whose time of modification, on the clock of `processes.boot_time`, is when everything is
+killed: the worker sets it anew whenever it has renewed its lease. So a worker that hangs, or is cut off, plays no
+longer than it may.
 
 The guardian keeps its output open until all is dead: the worker reads the end of it as the end of the play.
 """
@@ -19,6 +20,7 @@ from ansible_api import processes
 
 WATCHED = {signal.SIGCHLD, signal.SIGTERM}
 LAST_WAIT = 30.0  # for processes that hang in the kernel
+LONGEST_LOOK = 1.0  # the kernel's time-outs stand still while the machine is suspended, a lease does not
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +28,7 @@ def main(arguments: list[str]) -> int:
     # Blocked before anything is started: no signal is lost between here and the wait for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     worker, grace, layers, command = int(arguments[0]), float(arguments[1]), int(arguments[2]), arguments[4:]
-    lease = Lease(*arguments[3].split(":", 1)) if arguments[3] else None
+    lease = arguments[3]
     processes.die_with_parent(signal.SIGTERM)
     processes.become_subreaper()
     if os.getppid() != worker:  # it died before the kernel was asked
@@ -49,41 +51,29 @@ def _start(command: list[str]) -> int:
     os._exit(127)
 
 
-class Lease:
-    """Whether the worker still renews what it holds; by this process's own clock alone."""
-
-    def __init__(self, seconds: str, path: str) -> None:
-        self._seconds, self._path = float(seconds), path
-        self._seen, self._renewed = self._stamp(), time.monotonic()
-
-    def left(self) -> float:
-        """Seconds until it must be taken for lost."""
-        if (stamp := self._stamp()) != self._seen:
-            self._seen, self._renewed = stamp, time.monotonic()
-        return self._renewed + self._seconds - time.monotonic()
-
-    def _stamp(self) -> int:
-        try:
-            return os.stat(self._path).st_mtime_ns  # noqa: PTH116
-        except OSError:
-            return 0
-
-
-def _watch(play: int, worker: int, grace: float, layers: int, lease: Lease | None) -> int:
+def _watch(play: int, worker: int, grace: float, layers: int, lease: str) -> int:
     deadline = None
     while True:
         if (code := _reap().get(play)) is not None:
             return code
-        left = min(60.0 if deadline is None else deadline - time.monotonic(), lease.left() if lease else 60.0)
+        left = min(60.0 if deadline is None else deadline - time.monotonic(), _left(lease) if lease else 60.0)
         if left <= 0:
             return 128 + signal.SIGKILL
-        received = signal.sigtimedwait(WATCHED, left)
+        received = signal.sigtimedwait(WATCHED, min(left, LONGEST_LOOK) if lease else left)
         if received and received.si_signo == signal.SIGTERM:
             if os.getppid() != worker:
                 return 128 + signal.SIGKILL
             if deadline is None:
                 _pass_on(play, layers)
                 deadline = time.monotonic() + grace
+
+
+def _left(lease: str) -> float:
+    """Seconds until everything must be dead; none when the file has gone."""
+    try:
+        return os.stat(lease).st_mtime - processes.boot_time()  # noqa: PTH116
+    except OSError:
+        return 0.0
 
 
 def _pass_on(play: int, layers: int) -> None:

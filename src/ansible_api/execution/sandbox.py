@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,15 +158,20 @@ class NoSandbox:
 class Guard:
     """Ends a play whose worker could not renew its lease for so many `seconds`, also when the worker hangs.
 
-    `renewed` tells when it did last, in seconds of the monotonic clock.
+    `renewed` tells when it did last, by `processes.boot_time`.
     """
 
     seconds: float
     renewed: Callable[[], float]
 
     @property
+    def end(self) -> float:
+        """When the play must be dead, by the same clock."""
+        return self.renewed() + self.seconds
+
+    @property
     def over(self) -> bool:
-        return time.monotonic() - self.renewed() >= self.seconds
+        return processes.boot_time() >= self.end
 
 
 @dataclass(slots=True)
@@ -179,7 +183,7 @@ class Play:
     grace: float
     guard: Guard | None = None
     _lease: Path | None = None
-    _touched: float = 0.0
+    _end: float = 0.0
 
     def start(self, command: Command, room: Workspace, *, stderr: int) -> subprocess.Popen[bytes]:
         """Start the guardian and what it guards; its output comes through pipes. It ends with the calling thread.
@@ -209,17 +213,17 @@ class Play:
 
     def keep(self) -> None:
         """Pass a renewed lease on to the guardian; to be called often."""
-        if self._lease and self.guard and (renewed := self.guard.renewed()) != self._touched:
-            os.utime(self._lease)
-            self._touched = renewed
+        if self._lease and self.guard and (end := self.guard.end) != self._end:
+            os.utime(self._lease, (end, end))
+            self._end = end
 
     def _new_lease(self, room: Workspace) -> str:
         if self.guard is None:
             return ""
         self._lease = room.control / "lease"
         self._lease.touch(mode=0o600)
-        left = self.guard.seconds - (time.monotonic() - self.guard.renewed())
-        return f"{max(left, 0.0)}:{self._lease}"
+        self.keep()
+        return str(self._lease)
 
     def terminate(self) -> None:
         """Ask the play to end; its guardian kills what still lives after the grace."""

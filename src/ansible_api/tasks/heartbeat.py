@@ -1,10 +1,9 @@
 """The thread that keeps a running job's lease, writes its progress and hears of cancelling."""
 
 import threading
-import time
 from typing import Any
 
-from ansible_api.db import Database
+from ansible_api.db import Database, now_plus
 from ansible_api.errors import LeaseLost, Unavailable
 from ansible_api.events.summary import Counts, Summary
 from ansible_api.events.types import Event
@@ -12,6 +11,7 @@ from ansible_api.jobs import store
 from ansible_api.jobs.state import Phase, StopReason
 from ansible_api.jobs.store import Fence
 from ansible_api.logs import get_logger
+from ansible_api.processes import boot_time
 from ansible_api.settings import Settings
 from ansible_api.tasks.worker import Shutdown
 
@@ -67,8 +67,9 @@ class Heartbeat(threading.Thread):
         self._db, self._fence, self._progress = db, fence, progress
         self._settings, self._shutdown = settings, shutdown
         self._done = threading.Event()
+        self._writing = threading.Lock()  # what was taken first is written first
         self._reason: StopReason | None = None
-        self.renewed = time.monotonic()  # when a lease was last asked for that was then given
+        self.renewed = boot_time()  # when a lease was last asked for that was then given
         self.phase = Phase.SOURCE
 
     @property
@@ -77,10 +78,15 @@ class Heartbeat(threading.Thread):
             return StopReason.SHUTDOWN
         return self._reason
 
-    def plays(self, renewed: float) -> None:
-        """The play begins, with a lease that was renewed then."""
-        self.renewed = renewed
-        self.phase = Phase.PLAYING
+    def begin_play(self, **values: Any) -> None:
+        """Commit the point of no return, with all that is known by then; LeaseLost when the job is no longer ours."""
+        with self._writing:
+            waiting, _ = self._progress.take()
+            renewed = boot_time()
+            lease = {"play_started_at": now_plus(), "lease_until": now_plus(self._settings.lease_playing)}
+            self._db.write(store.write_running, self._fence, **{**waiting, **values, **lease})
+            self.renewed = renewed
+            self.phase = Phase.PLAYING
 
     def run(self) -> None:
         while not self._done.wait(PERIOD):
@@ -92,11 +98,15 @@ class Heartbeat(threading.Thread):
 
     def beat(self) -> None:
         """Write what is new, renew the lease when due; a database that is away changes nothing."""
+        with self._writing:
+            self._beat()
+
+    def _beat(self) -> None:
         values, hosts = self._progress.take()
-        now = time.monotonic()
+        now = boot_time()
         renew = now - self.renewed >= min(self._settings.lease_renewal, self._lease / 3)
         try:
-            canceled = self._db.write(_beat, self._fence, self._lease if renew else None, values, hosts)
+            canceled = self._db.write(_write_beat, self._fence, self._lease if renew else None, values, hosts)
         except LeaseLost:
             self._reason = self._reason or StopReason.LEASE_LOST
         except Unavailable as error:
@@ -114,7 +124,9 @@ class Heartbeat(threading.Thread):
         return self._settings.lease_playing if self.phase is Phase.PLAYING else self._settings.lease_preparing
 
 
-def _beat(session: Any, fence: Fence, lease: float | None, values: dict[str, Any], hosts: dict[str, Counts]) -> bool:
+def _write_beat(
+    session: Any, fence: Fence, lease: float | None, values: dict[str, Any], hosts: dict[str, Counts]
+) -> bool:
     canceled = store.beat(session, fence, lease, **values)
     if hosts:
         store.save_hosts(session, fence, hosts)

@@ -11,7 +11,6 @@ import structlog
 from celery import shared_task
 
 from ansible_api import telemetry
-from ansible_api.db import now_plus
 from ansible_api.errors import JobError, LeaseLost, TransientJobError, Unavailable
 from ansible_api.events.publish import Publisher, mark_end
 from ansible_api.events.spool import path_of
@@ -152,6 +151,8 @@ class Attempt:
     def _conclude(self, outcome: Outcome, found: Artifacts) -> None:
         """The play is over: keep its result first, then what it left."""
         self._keep(outcome)
+        if self._heartbeat.reason is StopReason.LEASE_LOST:
+            return  # what is stored now would be nobody's
         try:
             kept = keep_artifacts(self._worker.settings, found, self._job.id, self._job.attempt)
         except Exception:  # how the job ended matters more
@@ -210,15 +211,10 @@ class Attempt:
         self._phase, self._phase_began = started.phase, time.monotonic()
         values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
         values |= started.facts
-        if started.phase is not Phase.PLAYING:
+        if started.phase is Phase.PLAYING:
+            self._heartbeat.begin_play(**values)
+        else:
             self._progress.set(**values)
-            return
-        waiting, _ = self._progress.take()
-        renewed = time.monotonic()
-        lease = now_plus(self._worker.settings.lease_playing)
-        values = waiting | values | {"play_started_at": now_plus(), "lease_until": lease}
-        self._worker.db.write(store.write_running, self._fence, **values)
-        self._heartbeat.plays(renewed)
 
     def _end_phase(self) -> None:
         seconds = time.monotonic() - self._phase_began

@@ -1,6 +1,5 @@
 """What options do to a real play."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from tests.integration.execution.plays import Trial, repository, running, spec_o
 from ansible_api.errors import LeaseLost
 from ansible_api.execution.sandbox import Guard
 from ansible_api.jobs.state import Status
+from ansible_api.processes import boot_time
 from ansible_api.settings import Isolation
 
 SLEEP = "- hosts: all\n  gather_facts: false\n  tasks:\n    - command: {command}\n"
@@ -23,14 +23,14 @@ def test_a_play_that_says_nothing_for_too_long_is_ended(trial: Trial, tmp_path: 
 
 
 def test_a_play_that_talks_may_take_its_time(trial: Trial, tmp_path: Path) -> None:
-    task = "    - command: sleep 0.7\n"
-    repo = repository(tmp_path / "repo", {"site.yml": SLEEP.format(command="sleep 0.1") + task * 4})
-    assert trial.run(spec_of(repo, options={"idle_timeout": 2})).status is Status.SUCCESSFUL
+    task = "    - command: sleep 1.2\n"
+    repo = repository(tmp_path / "repo", {"site.yml": SLEEP.format(command="sleep 0.1") + task * 5})
+    assert trial.run(spec_of(repo, options={"idle_timeout": 5})).status is Status.SUCCESSFUL
 
 
 def test_a_play_whose_lease_is_not_renewed_is_ended_and_says_nothing(trial: Trial, tmp_path: Path, sleep: str) -> None:
     repo = repository(tmp_path / "repo", {"site.yml": SLEEP.format(command=sleep)})
-    renewed = time.monotonic()
+    renewed = boot_time()
     trial.guard = Guard(2.0, lambda: renewed)
     with pytest.raises(LeaseLost):
         trial.run(spec_of(repo))
@@ -40,7 +40,7 @@ def test_a_play_whose_lease_is_not_renewed_is_ended_and_says_nothing(trial: Tria
 
 def test_a_play_whose_lease_is_renewed_goes_on(trial: Trial, tmp_path: Path) -> None:
     repo = repository(tmp_path / "repo", {"site.yml": SLEEP.format(command="sleep 3")})
-    trial.guard = Guard(1.5, time.monotonic)
+    trial.guard = Guard(1.5, boot_time)
     assert trial.run(spec_of(repo)).status is Status.SUCCESSFUL
 
 

@@ -11,8 +11,9 @@ from tests.waiting import wait_for
 
 from ansible_api.errors import LeaseLost
 from ansible_api.execution.execute import Stopped
-from ansible_api.execution.workspace import sweep
+from ansible_api.execution.workspace import MARKER, sweep
 from ansible_api.jobs.state import Status, StopReason
+from ansible_api.processes import marked
 
 HOSTS = tuple(f"h{number}" for number in range(10))
 CALLER = Path(__file__).with_name("caller.py")
@@ -75,6 +76,20 @@ def test_losing_the_lease_or_the_worker_ends_the_play_and_is_raised(
         trial.run(spec_of(repo, options={"timeout": 60}))
     assert running(sleep) == []
     assert trial.leftovers() == []
+
+
+@pytest.mark.parametrize("reason", [StopReason.CANCELED, StopReason.SHUTDOWN, StopReason.LEASE_LOST])
+def test_a_play_that_was_done_before_it_was_told_to_stop_ends_as_it_would_have(
+    trial: Trial, tmp_path: Path, reason: StopReason
+) -> None:
+    def done() -> bool:
+        if "PLAY RECAP" in trial.text:
+            wait_for(lambda: not marked(MARKER, trial.marker))
+        return "PLAY RECAP" in trial.text
+
+    trial.pulse = stop_when(done, reason)
+    repo = repository(tmp_path / "repo", {"site.yml": "- hosts: all\n  gather_facts: false\n  tasks: [ping: ]\n"})
+    assert trial.run(spec_of(repo)).status is Status.SUCCESSFUL
 
 
 def test_an_error_of_the_pulse_ends_the_play_and_comes_out(trial: Trial, tmp_path: Path, sleep: str) -> None:

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -66,20 +65,29 @@ def test_nothing_is_started_when_the_worker_is_gone_already() -> None:
     assert alive(process) == {}
 
 
-def test_a_play_goes_on_for_as_long_as_its_lease_is_renewed_and_no_longer(tmp_path: Path) -> None:
-    lease = tmp_path / "lease"
-    lease.touch()
-    process = guard("sleep 300", lease=f"1.5:{lease}")
-    renewed_until = time.monotonic() + 3
-    while time.monotonic() < renewed_until:
-        os.utime(lease)
+def lease_until(path: Path, end: float) -> str:
+    path.touch()
+    os.utime(path, (end, end))
+    return str(path)
+
+
+def test_a_play_goes_on_until_the_moment_that_its_lease_names_and_no_longer(tmp_path: Path) -> None:
+    lease, end = tmp_path / "lease", processes.boot_time() + 5
+    process = guard("sleep 300", lease=lease_until(lease, end))
+    for _ in range(10):
+        lease_until(lease, end := end + 0.1)
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=0.2)
+            process.wait(timeout=0.1)
     assert process.wait(timeout=20) == 137
+    assert end <= processes.boot_time() < end + 5
     assert alive(process) == {}
-    assert time.monotonic() >= renewed_until + 1
+
+
+def test_a_play_does_not_outlast_a_lease_that_ended_before_it(tmp_path: Path) -> None:
+    lease = lease_until(tmp_path / "lease", processes.boot_time() - 1)
+    assert guard("sleep 300", lease=lease).wait(timeout=20) == 137
 
 
 def test_a_lease_file_that_is_gone_is_not_renewed(tmp_path: Path) -> None:
-    process = guard("sleep 300", lease=f"0.2:{tmp_path / 'lease'}")
+    process = guard("sleep 300", lease=str(tmp_path / "lease"))
     assert process.wait(timeout=20) == 137
