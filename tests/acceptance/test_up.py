@@ -46,9 +46,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
         up.clean_up()
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    path = tmp_path / "repository"
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
+    """One that stays, for tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("up")
+    running = RunningUp(CLI, folder / "data", folder / "output").start()
+    yield running
+    running.clean_up()
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("repos") / "repository"
     path.mkdir()
     (path / "slow.yml").write_text(SLOW)
     with porcelain.init(path) as git:
@@ -77,8 +86,7 @@ def job(up: RunningUp, job_id: str) -> dict[str, Any]:
     return found
 
 
-def test_the_printed_command_runs_a_job_to_its_end(start: Start) -> None:
-    up = start()
+def test_the_printed_command_runs_a_job_to_its_end(up: RunningUp) -> None:
     assert up.url
     command = next(line for line in up.said.splitlines() if line.startswith("curl "))
     answer = json.loads(subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=60).stdout)
@@ -86,8 +94,7 @@ def test_the_printed_command_runs_a_job_to_its_end(start: Start) -> None:
     assert answer["source"]["path"] == "hello.yml"
 
 
-def test_a_job_is_watched_and_its_log_is_stored(start: Start, repository: Path) -> None:
-    up = start()
+def test_a_job_is_watched_and_its_log_is_stored(up: RunningUp, repository: Path) -> None:
     watched = client(up, "submit", "--repo", str(repository), "--path", "slow.yml", "--host", "one", "--watch")
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert "TASK [Take a while]" in watched.stdout
@@ -100,8 +107,7 @@ def test_a_job_is_watched_and_its_log_is_stored(start: Start, repository: Path) 
     assert "TASK [Take a while]" in replayed.stdout
 
 
-def test_a_canceled_job_ends_with_exit_4_and_leaves_no_process(start: Start, repository: Path) -> None:
-    up = start()
+def test_a_canceled_job_ends_with_exit_4_and_leaves_no_process(up: RunningUp, repository: Path) -> None:
     job_id = submit(up, repository, "--extra-var", f"seconds={LONG}")["id"]
     wait_for(lambda: job(up, job_id)["phase"] == "playing", timeout=30)
     assert client(up, "cancel", job_id).returncode == 0
@@ -136,16 +142,14 @@ def test_a_queued_job_runs_after_a_restart(start: Start, repository: Path) -> No
     assert job(again, waiting)["status"] == "successful"
 
 
-def test_a_killed_worker_is_replaced_and_the_next_job_runs(start: Start, repository: Path) -> None:
-    up = start()
+def test_a_killed_worker_is_replaced_and_the_next_job_runs(up: RunningUp, repository: Path) -> None:
     assert up.url
     os.kill(worker(up), signal.SIGKILL)
     assert submit(up, repository, "--wait", "60")["status"] == "successful"
     assert "worker was ended by SIGKILL" in up.said
 
 
-def test_no_secret_is_in_argv_output_or_logs(start: Start, repository: Path) -> None:
-    up = start()
+def test_no_secret_is_in_argv_output_or_logs(up: RunningUp, repository: Path) -> None:
     submit(up, repository, "--wait", "60")
     secrets = [(up.data / name).read_text().strip() for name in ("admin.key", "master.key", "webhook.secret")]
     secrets[1] = secrets[1].removeprefix("1:")
