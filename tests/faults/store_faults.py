@@ -20,6 +20,8 @@ def store_faults(rig: Installation, short: bool, _seed: int) -> Result:
     """Status and webhook wait for nothing of it, and no attempt has two logs."""
     result = Result("object store down, slow; chord lost")
     load = Load(rig, None, lambda _: {})
+    sender = rig.add_worker("sender", queues=("delivery",))  # plays keep the others busy
+    rig.wait_until_ready(sender)
     count = 2 if short else 20
     with watching(rig) as watch:
         rig.s3.process.kill()
@@ -35,6 +37,7 @@ def store_faults(rig: Installation, short: bool, _seed: int) -> Result:
         lost = _submit(rig, load, count, seconds=1.0)
         _forget_chords_of(rig, lost)
         jobs = judge(rig, result, load.accepted, watch, limit=180)
+    rig.remove(sender)
     statuses = {found["status"] for found in jobs.values()}
     result.expect(statuses == {"successful"}, f"jobs ended as {statuses}")
     kept = {job_id: jobs[job_id]["log_status"] for job_id in [*slow, *lost]}
