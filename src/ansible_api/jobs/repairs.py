@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, not_, select
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy import and_, exists, or_, select, true
+from sqlalchemy.orm import Session, aliased, load_only
 
 from ansible_api.db import now_plus
 from ansible_api.jobs import store
@@ -67,48 +67,29 @@ def expire_lease_of(session: Session, dead: DeadAttempt) -> Job | None:
     return store.get(session, dead.job_id) if store.change(session, *guards, lease_until=now_plus(-1)) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits in one queue: all jobs, the retries among them, and how many messages upkeep has sent for them.
+def unclaimed(session: Session) -> Sequence[str]:
+    """The queues of jobs that nobody has claimed for too long."""
+    waiting = (Job.status == Status.QUEUED, Job.republish_at <= now_plus())
+    return session.scalars(select(Job.queue).where(*waiting).distinct()).all()
 
-    A retry has no message until its pause is over and upkeep sends one; every other job had one from the start.
+
+def unpublished(session: Session, queue: str, *, empty: bool, limit: int = 500) -> Sequence[Job]:
+    """Jobs of a queue that have no message, the most urgent first, with the columns that publishing takes.
+
+    Those are retries whose pause is over, and jobs whose message was lost: all that nobody has claimed for too long
+    when the broker's queue is `empty`; else those that have been overtaken, as a queue is served in its order.
     """
-
-    jobs: int
-    retries: int
-    republished: int
-
-    def to_repeat(self, depth: int) -> int:
-        """How many messages to send again when `depth` of them are in the broker.
-
-        Nobody knows whose are lost, so every round that still misses some sends about twice as many as the one before,
-        until there are two for each job.
-        """
-        repeated = self.republished - self.retries
-        missing = self.jobs + repeated - depth
-        return max(min(missing + max(repeated, 0), 2 * self.jobs - depth), 0) if missing > 0 else 0
-
-
-def backlogs(session: Session) -> dict[str, Backlog]:
-    """What waits, by queue."""
-    counts = (func.count(), func.count(Job.next_attempt_at), func.sum(Job.republish_count))
-    rows = session.execute(select(Job.queue, *counts).where(Job.status == Status.QUEUED).group_by(Job.queue))
-    return {queue: Backlog(jobs, retries, int(republished)) for queue, jobs, retries, republished in rows}
-
-
-def unpublished(session: Session, queue: str, *, retries: int, repeat: int, limit: int = 500) -> Sequence[Job]:
-    """Jobs to publish, the most urgent first, with the columns that this takes and no others.
-
-    First up to `retries` whose pause is over, as they have no message; then `repeat` of those that nobody has claimed
-    for too long, as their message may be lost.
-    """
+    later = aliased(Job)
+    overtaken = (
+        exists()
+        .where(later.status == Status.RUNNING, later.queue == queue, later.priority == Job.priority)
+        .where(later.queued_at > Job.queued_at)
+    )
+    retry = and_(Job.next_attempt_at.is_not(None), Job.republish_count == 0)
     columns = load_only(Job.id, Job.attempt, Job.queue, Job.priority, Job.republish_count)
     waiting = (Job.status == Status.QUEUED, Job.queue == queue, Job.republish_at <= now_plus())
-    due = select(Job).options(columns).where(*waiting)
-    due = due.order_by(Job.priority.desc(), Job.republish_count, Job.republish_at)
-    paused = Job.next_attempt_at.is_not(None) & (Job.republish_count == 0)
-    first = session.scalars(due.where(paused).limit(min(retries, limit))).all()
-    return [*first, *session.scalars(due.where(not_(paused)).limit(min(repeat, limit))).all()]
+    lost = select(Job).options(columns).where(*waiting, true() if empty else or_(retry, overtaken))
+    return session.scalars(lost.order_by(Job.priority.desc(), Job.republish_at).limit(limit)).all()
 
 
 def mark_republished(session: Session, job: Job, first_pause: float) -> bool:

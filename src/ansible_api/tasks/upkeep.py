@@ -173,10 +173,10 @@ class Upkeep:
         return self._queue.depth(Queue.DELIVERY) < DELIVERY_BACKLOG
 
     def _republish(self) -> None:
-        """Publish jobs whose pause is over, and again as many as messages are missing."""
-        for name, backlog in self._db.read(repairs.backlogs).items():
-            repeat = backlog.to_repeat(self._queue.depth(Queue(name)))
-            for job in self._db.read(repairs.unpublished, name, retries=backlog.retries, repeat=repeat):
+        """Publish jobs whose pause is over, and again those whose message was lost."""
+        for name in self._db.read(repairs.unclaimed):
+            empty = self._queue.depth(Queue(name)) == 0
+            for job in self._db.read(repairs.unpublished, name, empty=empty):
                 if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
