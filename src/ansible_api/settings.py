@@ -140,6 +140,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings
 
+    def base_url(self, seen: str = "") -> str:
+        """What links begin with; `seen`: the address that a request came to."""
+        return (self.public_url or seen).rstrip("/")
+
     @model_validator(mode="after")
     def _one_object_store(self) -> Self:
         if (self.objects_dir is None) == (self.s3_bucket is None):

@@ -16,6 +16,7 @@ from ansible_api.jobs import store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
 from ansible_api.settings import Settings
+from ansible_api.tasks import results
 from ansible_api.tasks.run import Attempt
 from ansible_api.tasks.worker import create_worker
 from tests.integration.conftest import MASTER_KEY
@@ -80,3 +81,22 @@ def test_a_job_that_finds_the_disk_full_before_its_play_waits_again(
         worker.db.write(lambda session: session.execute(update(Job).values(next_attempt_at=None)))
     worker.db.close()
     assert [(end["status"], end["error_code"]) for end in ends] == [("queued", None), ("error", "worker_disk_full")]
+
+
+def test_a_result_that_the_database_refuses_is_left_to_upkeep_which_puts_it_aside(
+    db: Database, settings: Settings
+) -> None:
+    worker = create_worker(settings, "node")
+    job = worker.db.write(store.claim, new_job(worker.db), worker.owner, 60.0)
+    assert job is not None
+    attempt = Attempt(worker, job)
+    refused = Outcome(Status.FAILED, 10**30, "play_failed", "failed: web1")
+    attempt._keep(refused)
+    with pytest.raises(Exception, match=r"(?i)out of range|too large"):
+        attempt.record(refused)
+    folder = settings.state_dir / results.FOLDER
+    assert results.lies_in(folder, job.id, 1)
+    results.replay(folder, db, lambda _: None)
+    assert not results.lies_in(folder, job.id, 1)  # its lease may end
+    assert [path.name for path in folder.iterdir()] == [f"{job.id}.1.unreadable"]
+    worker.db.close()

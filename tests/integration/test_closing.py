@@ -184,6 +184,33 @@ def test_a_log_that_cannot_be_stored_for_a_day_is_given_up(db: Database, worker:
     assert row(db, ended.job_id)["log_status"] == "failed"
 
 
+@pytest.mark.parametrize("less", ["partial", "failed"])
+def test_a_whole_log_takes_the_place_of_less_whichever_closing_comes_first(
+    db: Database, worker: Worker, ended: Fence, monkeypatch: pytest.MonkeyPatch, less: str
+) -> None:
+    cipher = Cipher.from_setting(SecretStr(MASTER_KEY))
+    delivery = db.write(deliveries.plan, cipher, team="red", job_id=ended.job_id, url="https://ci.example.com/hook")
+    told = []
+    monkeypatch.setattr(worker.queue, "deliver", told.append)
+    put(db, ended.job_id, finished_at=past(60), republish_count=closing.CLOSE_TRIES)
+    worker.redis.flushall()
+    first = [{**each, "status": less} for each in uploads(worker, ended)]
+    rescue(db, worker.settings)
+    _spool(worker, ended).unlink()  # nothing will close the log once more
+    whole = uploads(worker, ended)
+    close_job(first, ended.job_id, 1)
+    closed = row(db, ended.job_id)
+    assert (closed["log_status"], bool(closed["closed_at"])) == (less, True)
+    for late in (whole, first):
+        close_job(late, ended.job_id, 1)
+        assert row(db, ended.job_id)["log_status"] == "stored"
+        assert objects(worker, ended) == ["events.ndjson", "log.txt"]
+    assert stored(worker, ended) == lines(EVENTS)
+    names = {product.key.rpartition("/")[2] for product in db.read(store.objects, ended.job_id)}
+    assert names == {"events.ndjson", "log.txt"}
+    assert told == [delivery.id]
+
+
 def test_a_closing_that_was_sent_a_thousand_times_is_sent_again_after_an_hour(db: Database, ended: Fence) -> None:
     put(db, ended.job_id, republish_at=past(), republish_count=1023)
     [due] = db.read(closing.unclosed)

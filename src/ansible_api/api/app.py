@@ -23,9 +23,10 @@ from ansible_api.api import (
 from ansible_api.api.deps import Parts
 from ansible_api.api.middleware import RequestContext
 from ansible_api.api.publish import Publisher
+from ansible_api.credentials import store as credential_store
 from ansible_api.credentials.cipher import Cipher
-from ansible_api.credentials.store import check_master_key
 from ansible_api.db import AsyncDatabase
+from ansible_api.deliveries import secrets as webhook_secrets
 from ansible_api.dispatch import CeleryQueue
 from ansible_api.logs import configure_logs
 from ansible_api.objects import open_store
@@ -66,7 +67,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
     db = AsyncDatabase(settings.database_url.get_secret_value())
     stack.push_async_callback(db.close)
     await db.read(lambda session: check_current(session.connection()))
-    await db.read(check_master_key, cipher)
+    await db.read(credential_store.check_master_key, cipher)
+    await db.read(webhook_secrets.check_master_key, cipher)
     events = redis.async_client(settings.redis_url.get_secret_value())
     stack.push_async_callback(events.aclose)
     sender = celery.create_sender(settings)

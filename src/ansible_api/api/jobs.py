@@ -265,4 +265,4 @@ async def _look(request: Request, service: Parts, team: str, job_id: str) -> Job
 
 
 def _base_url(request: Request, service: Parts) -> str:
-    return (service.settings.public_url or str(request.base_url)).rstrip("/")
+    return service.settings.base_url(str(request.base_url))

@@ -86,7 +86,7 @@ async def stream(
 ) -> Response:
     """Events as they happen, from the first one or after the one you have, until the job has ended."""
     standing = await service.db.read(store.standing, caller.team, job_id)
-    base_url = (service.settings.public_url or str(request.base_url)).rstrip("/")
+    base_url = service.settings.base_url(str(request.base_url))
     seen = _Seen(standing, after if last_event_id is None else last_event_id)
     frames = _frames(service, caller.team, job_id, seen, base_url)
     heartbeat = ServerSentEvent(comment="heartbeat", sep="\n")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials.cipher import Cipher, Sealed
@@ -40,7 +40,17 @@ def list_secrets(session: Session, team: str) -> Sequence[WebhookSecret]:
 
 def open_secrets(session: Session, cipher: Cipher, team: str) -> list[SecretStr]:
     """The secrets that sign now, in clear."""
-    return [
-        SecretStr(cipher.open(Sealed(row.sealed, row.wrapped_key, row.key_version), (team, row.id, "secret")).decode())
-        for row in list_secrets(session, team)
-    ]
+    return [SecretStr(_open(cipher, row).decode()) for row in list_secrets(session, team)]
+
+
+def check_master_key(session: Session, cipher: Cipher) -> None:
+    """Open one secret that signs of every key version; StartupError when the master key does not fit."""
+    age = func.row_number().over(partition_by=WebhookSecret.team, order_by=WebhookSecret.id.desc())
+    aged = select(WebhookSecret.id, WebhookSecret.key_version, age.label("age")).subquery()
+    one_each = select(func.min(aged.c.id)).where(aged.c.age <= VALID_SECRETS).group_by(aged.c.key_version)
+    for row in session.scalars(select(WebhookSecret).where(WebhookSecret.id.in_(one_each))):
+        _open(cipher, row)
+
+
+def _open(cipher: Cipher, row: WebhookSecret) -> bytes:
+    return cipher.open(Sealed(row.sealed, row.wrapped_key, row.key_version), (row.team, row.id, "secret"))

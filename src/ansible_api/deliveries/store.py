@@ -151,9 +151,13 @@ def redeliver(session: Session, team: str, delivery_id: str) -> Delivery:
 
 
 def leave_receiver(session: Session, begun: Begun, *, quick: bool) -> Sequence[str]:
-    """After an attempt: note whether its receiver is still slow; returns the webhooks that may go to it next."""
+    """After an attempt: note whether its receiver is still slow; returns the webhooks that may go to it next.
+
+    None, and nothing changes, when another attempt at this webhook has begun: then the lane is that one's.
+    """
     team, receiver, mine = begun.delivery.team, begun.delivery.receiver, begun.delivery.id
-    if receiver is None:
+    latest = select(Delivery.id).where(Delivery.id == mine, Delivery.attempts == begun.number).with_for_update()
+    if receiver is None or session.scalar(latest) is None:
         return ()
     if quick:
         return due_of(session, team, receiver, limit=100) if receivers.forget(session, team, receiver, mine) else ()

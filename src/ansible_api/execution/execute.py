@@ -67,11 +67,11 @@ def execute(
         preparation = Preparation(assignment, config, room, sandbox, mask, lambda: pulse() is None)
         try:
             command = _prepare(preparation, lent, report, pulse)
-            _stop_if_asked(pulse)
+            stop_if_asked(pulse)
             if assignment.spec.options.dry_run is not None:
                 return _plan(preparation, command, emit, report)
         except JobError as error:
-            _stop_if_asked(pulse)  # what was interrupted failed for that reason
+            stop_if_asked(pulse)  # what was interrupted failed for that reason
             raise type(error)(error.job_code, mask.text(error.detail)) from None
         report(PhaseStarted(Phase.PLAYING))  # the point of no return
         play = Play(room.marker, sandbox, config.cancel_grace, assignment.guard)
@@ -85,13 +85,13 @@ def _prepare(preparation: Preparation, lent: ExitStack, report: Report, pulse: P
     """All that touches no managed host, and may be repeated; what is `lent` from caches is held through the play."""
     report(PhaseStarted(Phase.SOURCE))
     source = fetch_project(preparation)
-    _stop_if_asked(pulse)
+    stop_if_asked(pulse)
     report(PhaseStarted(Phase.DEPENDENCIES, source))
     needed = lent.enter_context(dependencies(preparation))
-    _stop_if_asked(pulse)
+    stop_if_asked(pulse)
     report(PhaseStarted(Phase.INVENTORY, {"dependencies": preparation.mask.document(needed.facts)}))
     inventory = gather(preparation, needed, source.get("commit"))
-    _stop_if_asked(pulse)
+    stop_if_asked(pulse)
     report(PhaseStarted(Phase.STARTING, {"inventory": inventory.facts}))
     preparation.room.drop_secrets()
     return prepare_command(preparation, needed, inventory)
@@ -160,7 +160,8 @@ def _outcome(code: int | None, reason: StopReason | None, tally: Tally, clock: _
             return judge(code, tally)
 
 
-def _stop_if_asked(pulse: Pulse) -> None:
+def stop_if_asked(pulse: Pulse) -> None:
+    """Stopped or LeaseLost when the attempt must end."""
     reason = pulse()
     if reason is StopReason.LEASE_LOST:
         raise LeaseLost

@@ -41,14 +41,16 @@ def close(
 ) -> bool:
     """Record what was stored of an ended job's log; False: that was done before, or another count of events is known.
 
-    A log that could not be stored leaves the job unclosed, for as long as that is tried again.
+    A log that could not be stored leaves the job unclosed, for as long as that is tried again. A whole one takes the
+    place of less, however late it comes: nothing of it was deleted.
     """
     known = Job.events.is_not_distinct_from(events)
-    guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), Job.closed_at.is_(None), known)
+    improvable = Job.log_status != LogStatus.STORED if log_status is LogStatus.STORED else Job.closed_at.is_(None)
+    guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), improvable, known)
     if change(session, *guards, log_status=log_status) == 0:
         return False
     final = () if log_status is not LogStatus.FAILED else (Job.republish_count >= CLOSE_TRIES,)
-    change(session, *guards, *final, closed_at=now_plus(), republish_at=None)
+    change(session, Job.id == job_id, *final, closed_at=now_plus(), republish_at=None)
     retain_days = session.execute(select(Job.spec).where(Job.id == job_id)).scalar_one()["options"].get("retain_days")
     for product in products:
         if retain_days is not None:

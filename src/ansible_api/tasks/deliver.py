@@ -7,7 +7,6 @@ import threading
 import time
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
 
 from celery import shared_task, signals
 from pydantic import SecretStr
@@ -15,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from ansible_api import telemetry
 from ansible_api.deliveries import receivers, secrets, store
+from ansible_api.deliveries.model import Delivery
 from ansible_api.deliveries.send import SLOW_AFTER, attempt, columns, decide
 from ansible_api.deliveries.store import Begun, Decision
-from ansible_api.egress import Policy
-from ansible_api.errors import Unavailable
+from ansible_api.egress import Answer, Policy
+from ansible_api.errors import AnsibleApiError, Unavailable
 from ansible_api.jobs import service as jobs
 from ansible_api.logs import get_logger
 from ansible_api.routing import TaskName
@@ -27,6 +27,7 @@ from ansible_api.tasks.worker import Worker, current, shutdown
 CROWD = 32  # attempts that go on in the background of one process, beyond which slow receivers wait
 LAST_MOMENTS = 2.0  # a process that is replaced waits so long for them
 PAUSES = (0.5, 2.0, 5.0)  # while the database is away, before the outcome of an attempt is given up
+TROUBLE = "something went wrong in the service; see its log"
 log = get_logger(__name__)
 _under_way: "set[threading.Thread]" = set()
 
@@ -35,67 +36,69 @@ _under_way: "set[threading.Thread]" = set()
 def deliver(delivery_id: str) -> None:
     """Attempt a webhook if it is due; a repeated message does nothing."""
     worker = current()
-    crowded = len(_under_way) >= CROWD
-    task = worker.db.write(_begin, worker, delivery_id, crowded)
-    if task is None:
+    # The right to this attempt outlasts it: a sender that dies leaves the row due again later.
+    begun = worker.db.write(store.begin_attempt, delivery_id, _hold(worker), crowded=len(_under_way) >= CROWD)
+    if begun is None:
         return
-    thread = threading.Thread(target=copy_context().run, args=(_attempt, worker, task), name=delivery_id, daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(_attempt, worker, begun), name=delivery_id, daemon=True)
     _under_way.add(thread)
     thread.start()
-    if task.begun.slow:
+    if begun.slow:
         return
     thread.join(SLOW_AFTER)
     if thread.is_alive():
-        worker.db.write(receivers.mark_slow, task.begun.delivery, _hold(worker))
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One attempt: what to send, and with which signatures."""
-
-    begun: Begun
-    body: str
-    secrets: list[SecretStr]
-
-
-def _begin(session: Session, worker: Worker, delivery_id: str, crowded: bool) -> _Task | None:
-    # The right to this attempt outlasts it: a sender that dies leaves the row due again later.
-    begun = store.begin_attempt(session, delivery_id, _hold(worker), crowded=crowded)
-    if begun is None:
-        return None
-    row = begun.delivery
-    job = jobs.view(session, row.team, row.job_id, base_url=worker.settings.public_url or "")
-    return _Task(begun, job.model_dump_json(), secrets.open_secrets(session, worker.cipher, row.team))
+        worker.db.write(receivers.mark_slow, begun.delivery, _hold(worker))
 
 
 def _hold(worker: Worker) -> float:
     return worker.settings.webhook_timeout * 2
 
 
-def _attempt(worker: Worker, task: _Task) -> None:
+def _attempt(worker: Worker, begun: Begun) -> None:
     try:
-        _send_and_note(worker, task)
+        _send_and_note(worker, begun)
     except Unavailable as error:
         log.warning("the outcome of a webhook's attempt is lost; it is sent again", error=error.detail)
     except Exception:
-        log.exception("a webhook's attempt failed")
+        log.exception("the outcome of a webhook's attempt cannot be noted")
     finally:
         _under_way.discard(threading.current_thread())
 
 
-def _send_and_note(worker: Worker, task: _Task) -> None:
-    settings, row = worker.settings, task.begun.delivery
-    policy = Policy.of(settings)
+def _send_and_note(worker: Worker, begun: Begun) -> None:
+    """Whatever goes wrong is an outcome, too: it is noted, and the schedule goes on."""
+    settings, row = worker.settings, begun.delivery
+    policy, timeout = Policy.of(settings), settings.webhook_timeout
     start = time.monotonic()
-    answer = attempt(row.url, row.id, task.body, task.secrets, policy=policy, timeout=settings.webhook_timeout)
-    duration = time.monotonic() - start
+    try:
+        body, signing = worker.db.read(_message, worker, row)
+        start = time.monotonic()
+        answer = attempt(row.url, row.id, body, signing, policy=policy, timeout=timeout)
+        duration = time.monotonic() - start
+        _note(worker, begun, answer, duration, quick=duration < SLOW_AFTER)
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("a webhook's attempt failed", delivery_id=row.id, job_id=row.job_id)
+        trouble = error if isinstance(error, AnsibleApiError) else AnsibleApiError(TROUBLE)
+        _note(worker, begun, trouble, time.monotonic() - start, quick=False)
+
+
+def _message(session: Session, worker: Worker, row: Delivery) -> tuple[str, list[SecretStr]]:
+    """What to send, and what signs it."""
+    job = jobs.view(session, row.team, row.job_id, base_url=worker.settings.base_url())
+    return job.model_dump_json(), secrets.open_secrets(session, worker.cipher, row.team)
+
+
+def _note(worker: Worker, begun: Begun, answer: Answer | AnsibleApiError, duration: float, *, quick: bool) -> None:
+    settings, row = worker.settings, begun.delivery
     # The schedule starts anew with every redelivery.
-    number = task.begun.number - row.attempts_before
+    number = begun.number - row.attempts_before
     decision = decide(answer, number, settings.webhook_schedule, settings.webhook_jitter)
     telemetry.WEBHOOK_ATTEMPTS.labels(decision.state).inc()
     log.info("webhook attempted", delivery_id=row.id, job_id=row.job_id, state=decision.state)
     noted = {"duration_ms": round(duration * 1000), **columns(answer)}
-    for following in _written(worker, task.begun, decision, noted, quick=duration < SLOW_AFTER):
+    for following in _written(worker, begun, decision, noted, quick=quick):
         with suppress(Unavailable):  # upkeep sends what is due
             worker.queue.deliver(following)
 

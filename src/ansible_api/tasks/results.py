@@ -78,16 +78,17 @@ class Kept:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = _path(folder, result.fence.job_id, result.fence.attempt)
         unfinished = self._path.with_suffix(".unfinished")
-        self._file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._file = os.fdopen(os.open(unfinished, flags, 0o600), "wb", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
-            with os.fdopen(os.dup(self._file), "w", encoding="utf-8") as file:
+            with os.fdopen(os.dup(self._file.fileno()), "w", encoding="utf-8") as file:
                 file.write(result.to_json())
             os.fsync(self._file)
             unfinished.replace(self._path)
             _sync(folder)
         except BaseException:
-            os.close(self._file)
+            self._file.close()
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
             raise
@@ -95,11 +96,11 @@ class Kept:
     def drop(self) -> None:
         """It is in the database."""
         self._path.unlink(missing_ok=True)
-        os.close(self._file)
+        self._file.close()
 
     def leave(self) -> None:
-        """Let upkeep write it."""
-        os.close(self._file)
+        """Let upkeep write it, if it was not dropped."""
+        self._file.close()
 
 
 def replay(folder: Path, db: Database, ended: Callable[[Result], None]) -> None:

@@ -111,7 +111,14 @@ class Attempt:
         return Outcome(Status.ERROR, None, "internal_error", "something went wrong in the service; see its log")
 
     def record(self, end: End) -> None:
-        """Write the end, then have the log stored; lost messages are repaired by upkeep."""
+        """Write the end, then have the log stored; lost messages and what cannot be written are left to upkeep."""
+        try:
+            self._write(end)
+        finally:
+            if self._kept:
+                self._kept.leave()
+
+    def _write(self, end: End) -> None:
         match end:
             case Outcome():
                 self._record_outcome(end)
@@ -134,9 +141,7 @@ class Attempt:
         result = self._result(outcome)
         kept = self._kept
         ended = _persist(lambda: results.record(self._worker.db, result), KEPT_PATIENCE if kept else PATIENCE)
-        if kept and ended is None:
-            kept.leave()
-        elif kept:
+        if kept and ended is not None:
             kept.drop()
         if ended:
             self._announce(outcome.status)
@@ -223,21 +228,15 @@ class Attempt:
         self._phase_began = time.monotonic()
 
     def _stopped(self, reason: StopReason) -> End:
-        playing = self._heartbeat.phase is Phase.PLAYING
-        match reason:
-            case StopReason.CANCELED:
-                return Outcome(Status.CANCELED, None, None, None)
-            case StopReason.SHUTDOWN if not playing:
-                return Return("worker_shutdown", "the worker shut down before the play began", failed=False)
-            case StopReason.SHUTDOWN if self._reruns:
-                message = "the worker shut down while the play ran; options.on_worker_loss is rerun"
-                return Return("worker_shutdown", message, failed=False, played=True)
-            case StopReason.SHUTDOWN:
-                return Outcome(Status.LOST, None, "worker_shutdown", "the worker was shut down while the play ran")
-            case StopReason.TIMED_OUT | StopReason.IDLE:
-                return Outcome(Status.TIMED_OUT, None, "timed_out", "the play ran longer than options.timeout")
-            case StopReason.LEASE_LOST:
-                return None
+        """Somebody canceled the job, or the worker shuts down."""
+        if reason is StopReason.CANCELED:
+            return Outcome(Status.CANCELED, None, None, None)
+        if self._heartbeat.phase is not Phase.PLAYING:
+            return Return("worker_shutdown", "the worker shut down before the play began", failed=False)
+        if self._reruns:
+            message = "the worker shut down while the play ran; options.on_worker_loss is rerun"
+            return Return("worker_shutdown", message, failed=False, played=True)
+        return Outcome(Status.LOST, None, "worker_shutdown", "the worker was shut down while the play ran")
 
     def _again_or_error(self, error: TransientJobError) -> End:
         policy, failures = retries(self._worker.settings, self._job.queue), self._job.failures

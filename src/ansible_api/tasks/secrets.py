@@ -7,7 +7,7 @@ from concurrent.futures import Future, wait
 from ansible_api.credentials.resolve import Loaded, Owner, load
 from ansible_api.credentials.secrets import Secrets
 from ansible_api.egress import Policy
-from ansible_api.execution.execute import Stopped
+from ansible_api.execution.execute import stop_if_asked
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.secrets import wanted
 from ansible_api.jobs.spec import JobSpec
@@ -19,7 +19,7 @@ POLL = 0.1  # seconds between two looks at whether the job is to stop
 
 
 def open_secrets(worker: Worker, job: Job, spec: JobSpec, pulse: Callable[[], StopReason | None]) -> Secrets:
-    """Every secret of a job in memory; Stopped when `pulse` says so meanwhile, JobError when one cannot be had."""
+    """Every secret of a job in memory; Stopped or LeaseLost when `pulse` says so, JobError when one cannot be had."""
     loaded = worker.db.read(load, worker.cipher, Owner(job.team, job.id), wanted(spec))
     return open_loaded(loaded, worker.settings, pulse)
 
@@ -39,6 +39,5 @@ def open_loaded(loaded: Loaded, settings: Settings, pulse: Callable[[], StopReas
         return answer.result()
     threading.Thread(target=work, daemon=True, name="vault").start()
     while not wait([answer], POLL).done:
-        if (reason := pulse()) is not None:
-            raise Stopped(reason)
+        stop_if_asked(pulse)
     return answer.result()

@@ -14,6 +14,7 @@ from ansible_api.celery import create_app
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
+from ansible_api.deliveries import secrets as webhook_secrets
 from ansible_api.execution.bytecode import compile_packages
 from ansible_api.execution.sandbox import choose
 from ansible_api.execution.workspace import sweep
@@ -56,7 +57,9 @@ def _check(settings: Settings) -> None:
     check_policies(settings)
     with closing(Database(settings.database_url.get_secret_value())) as db:
         require_current(db.engine)
-        db.read(credentials.check_master_key, Cipher.from_setting(settings.master_key))
+        cipher = Cipher.from_setting(settings.master_key)
+        db.read(credentials.check_master_key, cipher)
+        db.read(webhook_secrets.check_master_key, cipher)
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     for marker in sweep(settings.state_dir / "work"):
         # A worker that died with its children, perhaps with its machine: its jobs need not wait for their leases' end.
