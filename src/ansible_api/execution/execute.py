@@ -73,8 +73,9 @@ def execute(
         except JobError as error:
             stop_if_asked(pulse)  # what was interrupted failed for that reason
             raise type(error)(error.job_code, mask.text(error.detail)) from None
-        report(PhaseStarted(Phase.PLAYING))  # the point of no return
         play = Play(room.marker, sandbox, config.cancel_grace, assignment.guard)
+        play.furnish(room)
+        report(PhaseStarted(Phase.PLAYING))  # the point of no return
         tally = Tally()
         outcome = _play(play, command, preparation, tally, emit, pulse)
         conclude(outcome, artifacts(room.artifacts, tally.data, mask, config.artifacts))

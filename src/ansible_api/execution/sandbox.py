@@ -90,8 +90,11 @@ class Sandbox(Protocol):
     def places(self, room: Workspace) -> Places:
         """The play's private directories."""
 
+    def furnish(self, room: Workspace) -> None:
+        """Write the files that `wrap` names."""
+
     def wrap(self, command: Command, room: Workspace) -> Launch:
-        """What starts the command in this sandbox."""
+        """What starts the command in this sandbox, in a furnished room."""
 
 
 class Bubblewrap:
@@ -109,6 +112,10 @@ class Bubblewrap:
         private = Path("/tmp")  # noqa: S108  a tmpfs of the play's own
         return Places(private / "home", private, private / "cp")
 
+    def furnish(self, room: Workspace) -> None:
+        if not _accounts(room).exists():  # else an earlier command of this attempt was here
+            write_private(_accounts(room), _account_lines(self.places(room).home))
+
     def wrap(self, command: Command, room: Workspace) -> Launch:
         places = self.places(room)
         argv = [
@@ -116,7 +123,7 @@ class Bubblewrap:
             *("--dir", str(places.home), "--dir", str(places.sockets)),
             *_binds("--bind", (room.project, room.artifacts, room.events, *command.writable)),
             *_binds("--ro-bind", (room.inventory, room.secrets, *command.readable)),
-            *("--ro-bind", str(_accounts(room, places.home)), "/etc/passwd"),
+            *("--ro-bind", str(_accounts(room)), "/etc/passwd"),
             *("--remount-ro", "/", "--chdir", str(room.project), "--clearenv"),
             *("--args", ARGUMENTS, "--", *command.argv),
         ]
@@ -149,6 +156,9 @@ class NoSandbox:
 
     def places(self, room: Workspace) -> Places:
         return Places(room.home, room.tmp, room.secrets / "cp")
+
+    def furnish(self, room: Workspace) -> None:
+        pass
 
     def wrap(self, command: Command, room: Workspace) -> Launch:
         return Launch(command.argv, command.environment)
@@ -185,17 +195,26 @@ class Play:
     _lease: Path | None = None
     _end: float = 0.0
 
-    def start(self, command: Command, room: Workspace, *, stderr: int) -> subprocess.Popen[bytes]:
-        """Start the guardian and what it guards; its output comes through pipes. It ends with the calling thread.
+    def furnish(self, room: Workspace) -> None:
+        """Write all that its start needs, before that: OSError when the disk does not take it."""
+        self.sandbox.furnish(room)
+        if self.guard:
+            self._lease = room.control / "lease"
+            self._lease.touch(mode=0o600)
 
-        JobError credential_misfit for an environment that would be read as something else.
+    def start(self, command: Command, room: Workspace, *, stderr: int) -> subprocess.Popen[bytes]:
+        """Start the guardian and what it guards, in a furnished room; its output comes through pipes.
+
+        It ends with the calling thread. JobError credential_misfit for an environment that would be read as other than
+        that.
         """
         if any("\0" in part for item in command.environment.items() for part in item):  # ends one of bwrap's arguments
             detail = "an environment variable holds a NUL character: store its credential anew, without"
             raise JobError("credential_misfit", detail)
         launch = self.sandbox.wrap(command, room)
         guardian = [sys.executable, "-I", "-m", "ansible_api.execution.guardian"]
-        numbers = [os.getpid(), self.grace, self.sandbox.layers, self._new_lease(room)]
+        self.keep()
+        numbers = [os.getpid(), self.grace, self.sandbox.layers, self._lease or ""]
         handle = _in_memory(launch.arguments)
         try:
             argv = [str(handle) if part == ARGUMENTS else part for part in launch.argv]
@@ -216,14 +235,6 @@ class Play:
         if self._lease and self.guard and (end := self.guard.end) != self._end:
             os.utime(self._lease, (end, end))
             self._end = end
-
-    def _new_lease(self, room: Workspace) -> str:
-        if self.guard is None:
-            return ""
-        self._lease = room.control / "lease"
-        self._lease.touch(mode=0o600)
-        self.keep()
-        return str(self._lease)
 
     def terminate(self) -> None:
         """Ask the play to end; its guardian kills what still lives after the grace."""
@@ -293,17 +304,18 @@ def _sealed_proc() -> list[str]:
     return [*_binds("--ro-bind", sealed), *(part for path in hidden for part in ("--ro-bind", os.devnull, str(path)))]
 
 
-def _accounts(room: Workspace, home: Path) -> Path:
+def _accounts(room: Workspace) -> Path:
+    return room.control / "passwd"
+
+
+def _account_lines(home: Path) -> str:
     """The system's accounts, ours with the private home: ssh and Ansible look there, not at HOME."""
-    path = room.control / "passwd"
-    if path.exists():  # an earlier command of this attempt
-        return path
     uid = os.geteuid()
     name = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == uid), "ansible")
     others = [entry for entry in pwd.getpwall() if entry.pw_uid != uid and entry.pw_name != name]
     lines = [f"{name}:x:{uid}:{os.getegid()}::{home}:/bin/sh"]
     lines += [f"{entry.pw_name}:x:{entry.pw_uid}:{entry.pw_gid}::{entry.pw_dir}:{entry.pw_shell}" for entry in others]
-    return write_private(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _privileges() -> list[str]:

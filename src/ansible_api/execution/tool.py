@@ -51,6 +51,7 @@ def run_tool(
     """
     deadline = time.monotonic() + timeout
     play = Play(room.marker, sandbox, GRACE)
+    play.furnish(room)
     process = play.start(command, room, stderr=subprocess.PIPE)
     try:
         stdout, stderr = _pump(process, deadline, keep_going, limit)

@@ -100,13 +100,13 @@ class Attempt:
         if self._outcome is not None:
             log.exception("trouble after the play")
             return self._outcome
-        if self._heartbeat.phase is not Phase.PLAYING:
-            if isinstance(error, Unavailable):
-                return self._again(error)
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                log.warning("no room for the job", error=str(error))
-                reason = f"the worker has no room for the job: {error.strerror}"
-                return self._again_or_error(TransientJobError("worker_disk_full", reason))
+        playing = self._heartbeat.phase is Phase.PLAYING
+        if isinstance(error, Unavailable) and not playing:
+            return self._again(error)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            log.warning("no room for the job", error=str(error))
+            full = TransientJobError("worker_disk_full", f"the worker has no room for the job: {error.strerror}")
+            return _error(full) if playing else self._again_or_error(full)
         log.exception("internal error")
         return Outcome(Status.ERROR, None, "internal_error", "something went wrong in the service; see its log")
 

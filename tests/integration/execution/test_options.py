@@ -7,7 +7,7 @@ from tests.integration.execution.plays import Trial, repository, running, spec_o
 
 from ansible_api.errors import LeaseLost
 from ansible_api.execution.sandbox import Guard
-from ansible_api.jobs.state import Status
+from ansible_api.jobs.state import Phase, Status
 from ansible_api.processes import boot_time
 from ansible_api.settings import Isolation
 
@@ -42,6 +42,22 @@ def test_a_play_whose_lease_is_renewed_goes_on(trial: Trial, tmp_path: Path) -> 
     repo = repository(tmp_path / "repo", {"site.yml": SLEEP.format(command="sleep 3")})
     trial.guard = Guard(1.5, boot_time)
     assert trial.run(spec_of(repo)).status is Status.SUCCESSFUL
+
+
+def test_what_the_start_of_a_play_writes_is_on_the_disk_before_the_point_of_no_return(
+    trial: Trial, tmp_path: Path
+) -> None:
+    control, seen = trial.config.work_dir / trial.marker / "control", []
+
+    def look() -> None:
+        seen.append({path.name for path in control.iterdir()})
+
+    trial.guard = Guard(60, boot_time)
+    trial.on_report = lambda started: look() if started.phase is Phase.PLAYING else None
+    trial.pulse = lambda: look() if trial.playing else None
+    trial.run(spec_of(repository(tmp_path / "repo", {"site.yml": SLEEP.format(command="sleep 0.1")})))
+    assert "lease" in seen[0]
+    assert seen[-1] == seen[0]
 
 
 def test_environment_strategy_and_first_task_reach_the_play(trial: Trial, tmp_path: Path) -> None:
