@@ -47,6 +47,9 @@ PING_AFTER = 1.0
 # A process that stops, or is cut off, in the middle of a transaction holds its locks for no longer: otherwise nobody
 # could end its job's lease before TCP gives the connection up, hours later.
 IDLE_TRANSACTION = 10  # seconds
+# How long a server may be silent before it counts as away. A worker waits longer than a lock may take; behind the API
+# a caller waits, who may come again.
+SILENCE, SILENCE_OF_API = 60, 10  # seconds
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -138,7 +141,7 @@ class Database:
 
 
 class AsyncDatabase:
-    """The same transactions for asynchronous code."""
+    """The same transactions for the API's asynchronous code."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.engine = _async_engine(url, pool_size)
@@ -216,7 +219,7 @@ def database_url(text: str, *, asynchronous: bool = False) -> URL:
             raise StartupError(f"ANSIBLE_API_DATABASE_URL: no support for {other}; use mysql:// or sqlite:///")
 
 
-def _options(url: URL, pool_size: int) -> dict[str, Any]:
+def _options(url: URL, pool_size: int, silence: int) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 10, "connect_args": {"timeout": 10}}
     options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_recycle": 1800}
@@ -226,7 +229,7 @@ def _options(url: URL, pool_size: int) -> dict[str, Any]:
         "pool_timeout": 5,
         "connect_args": {
             "connect_timeout": 5,
-            "read_timeout": 60,  # longer than a lock may take
+            "read_timeout": silence,
             "init_command": f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION}",
         },
     }
@@ -234,14 +237,14 @@ def _options(url: URL, pool_size: int) -> dict[str, Any]:
 
 def _engine(text: str, pool_size: int) -> Engine:
     url = database_url(text)
-    engine = create_engine(url, **_options(url, pool_size))
+    engine = create_engine(url, **_options(url, pool_size, SILENCE))
     _prepare(engine)
     return engine
 
 
 def _async_engine(text: str, pool_size: int) -> AsyncEngine:
     url = database_url(text, asynchronous=True)
-    engine = create_async_engine(url, **_options(url, pool_size))
+    engine = create_async_engine(url, **_options(url, pool_size, SILENCE_OF_API))
     _prepare(engine.sync_engine)
     return engine
 

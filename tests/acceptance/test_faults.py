@@ -155,6 +155,41 @@ def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, re
     assert fresh_service.job(job_id)["status"] == "successful"
 
 
+def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end(
+    fresh_service: Service, repo: Path
+) -> None:
+    worker = _start(fresh_service)
+    job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
+    _wait_until_playing(fresh_service, job_id)
+    os.killpg(worker.pid, signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert fresh_service.job(job_id)["status"] == "successful"
+
+
+def test_a_shutdown_that_signals_all_processes_of_a_worker_ends_a_long_play_in_time(
+    fresh_service: Service, repo: Path
+) -> None:
+    fresh_service.env["SHUTDOWN_GRACE"] = "1"
+    worker = _start(fresh_service)
+    job_id = fresh_service.submit(local_job(repo, "slow.yml"))
+    _wait_until_playing(fresh_service, job_id)
+    os.killpg(worker.pid, signal.SIGTERM)
+    assert worker.wait(30) == 0
+    job = fresh_service.job(job_id)
+    assert (job["status"], job["error"]["code"], _processes_of(job_id)) == ("lost", "worker_shutdown", [])
+
+
+def test_a_cold_shutdown_ends_a_play_at_once_and_in_order(fresh_service: Service, repo: Path) -> None:
+    fresh_service.env["SHUTDOWN_GRACE"] = "300"
+    worker = _start(fresh_service)
+    job_id = fresh_service.submit(local_job(repo, "slow.yml"))
+    _wait_until_playing(fresh_service, job_id)
+    worker.send_signal(signal.SIGQUIT)
+    assert worker.wait(30) == 0
+    job = fresh_service.job(job_id)
+    assert (job["status"], job["error"]["code"], _processes_of(job_id)) == ("lost", "worker_shutdown", [])
+
+
 def test_a_play_longer_than_the_grace_is_ended_and_nothing_stays_running(fresh_service: Service, repo: Path) -> None:
     fresh_service.env["SHUTDOWN_GRACE"] = "1"
     worker = _start(fresh_service)

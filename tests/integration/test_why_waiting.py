@@ -9,7 +9,7 @@ from ansible_api.db import Database, now_plus
 from ansible_api.jobs import service, store, workers
 from ansible_api.jobs.model import WorkerNode
 from ansible_api.jobs.workers import WhyWaiting
-from tests.integration.rows import new_job, put, running
+from tests.integration.rows import new_job, past, put, running
 
 
 def why(db: Database, job_id: str) -> WhyWaiting:
@@ -41,7 +41,36 @@ def test_others_are_before_it_and_the_slots_are_taken(db: Database) -> None:
     put(db, urgent, priority=9)
     last = new_job(db)
     assert [why(db, job_id).position for job_id in (urgent, first, last, other)] == [1, 2, 3, 1]
-    assert why(db, last).message == "1 jobs of the queue default run on 1 slots, and 2 wait before this one"
+    assert why(db, last).message == "1 jobs run on the 1 slots that serve the queue default, and 2 wait before this one"
+
+
+def test_jobs_of_other_queues_take_the_slots_of_a_worker_that_serves_several(db: Database) -> None:
+    serve(db, "default", "long-running", slots=1)
+    running(db, queue="long-running")
+    first = new_job(db)
+    assert why(db, first).reason == "busy"
+    serve(db, "default", slots=1, node="node:2")
+    assert why(db, first).reason == "starting"
+    assert why(db, new_job(db)).message == (
+        "1 jobs run on the 2 slots that serve the queue default, and 1 wait before this one"
+    )
+
+
+def test_jobs_on_workers_that_do_not_serve_its_queue_take_none_of_its_slots(db: Database) -> None:
+    serve(db, "default", slots=1)
+    serve(db, "long-running", slots=1, node="node:11")
+    running(db, queue="long-running", lease_owner="node:11/2")
+    assert why(db, new_job(db)).reason == "starting"
+
+
+def test_jobs_in_the_pause_before_a_retry_do_not_stand_before_it(db: Database) -> None:
+    serve(db, "default", slots=1)
+    fence = running(db)
+    db.write(store.hand_back, fence, store.Return("git_unreachable", "no route to host", 30))
+    last = new_job(db)
+    assert (why(db, last).reason, why(db, last).position) == ("starting", 1)
+    put(db, fence.job_id, next_attempt_at=past())
+    assert (why(db, last).reason, why(db, last).position) == ("busy", 2)
 
 
 def test_it_is_tried_again_later(db: Database) -> None:
@@ -70,7 +99,8 @@ def test_a_worker_speaks_up_again_and_again_and_counts_once(db: Database) -> Non
     for _ in range(3):
         serve(db, "default", slots=2)
     serve(db, "default", "git-heavy", slots=3, node="node:2")
-    assert (db.read(workers.slots, "default"), db.read(workers.slots, "git-heavy")) == (5, 3)
+    assert [(row.node, row.slots) for row in db.read(workers.serving, "default")] == [("node:1", 2), ("node:2", 3)]
+    assert [row.node for row in db.read(workers.serving, "git-heavy")] == ["node:2"]
 
 
 def test_a_job_that_does_not_wait_has_nothing_to_say(db: Database) -> None:

@@ -250,7 +250,7 @@ JOB_QUEUED: Mapping[str, Any] = {
     "why_waiting": {
         "reason": "busy",
         "position": 2,
-        "message": "4 jobs of the queue default run on 4 slots, and 1 wait before this one",
+        "message": "4 jobs run on the 4 slots that serve the queue default, and 1 wait before this one",
     },
     "next_attempt_at": None,
     "last_error": None,

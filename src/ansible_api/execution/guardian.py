@@ -1,8 +1,10 @@
 """The parent process of one play: nothing of the play outlives it, and it does not outlive its worker.
 
 `python -I -m ansible_api.execution.guardian <worker pid> <grace> <layers> <lease> <command> …` runs the command and
-ends with its exit code, or 128 + signal. SIGTERM is passed on once; after `grace` seconds, or at once when the worker
-has died, everything below is killed. `layers` is how many processes of the sandbox stand between guardian and play.
+ends with its exit code, or 128 + signal. The worker's SIGTERM is passed on once; after `grace` seconds, or at once when
+the worker has died, everything below is killed. A SIGTERM of anybody else changes nothing: whoever shuts down by
+signalling all processes of a worker leaves its plays to it. `layers` is how many processes of the sandbox stand between
+guardian and play.
 
 `lease` is empty, or a file whose time of modification, on the clock of `processes.boot_time`, is when everything is
 killed: the worker sets it anew whenever it has renewed its lease. So a worker that hangs, or is cut off, plays no
@@ -44,6 +46,7 @@ def _start(command: list[str]) -> int:
         return pid
     try:
         os.setsid()  # away from the worker's terminal: no signals from it, no prompts to it
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the worker's children ignore it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         os.execvpe(command[0], command, os.environ)  # noqa: S606  no shell is what we want
     except OSError as error:
@@ -63,7 +66,7 @@ def _watch(play: int, worker: int, grace: float, layers: int, lease: str) -> int
         if received and received.si_signo == signal.SIGTERM:
             if os.getppid() != worker:
                 return 128 + signal.SIGKILL
-            if deadline is None:
+            if deadline is None and received.si_pid == worker:
                 _pass_on(play, layers)
                 deadline = time.monotonic() + grace
 

@@ -10,7 +10,7 @@ from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import new_id
 from ansible_api.egress import EgressDenied, Policy, check_url
 from ansible_api.egress.policy import check_host
-from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest
+from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, Unavailable
 from ansible_api.jobs import attempts, secrets, store
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
@@ -20,6 +20,8 @@ from ansible_api.jobs.text import repo_scheme
 from ansible_api.jobs.workers import why_waiting
 from ansible_api.routing import route
 from ansible_api.settings import Settings
+
+CANCEL_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,15 @@ def submit(session: Session, cipher: Cipher, submission: Submission, settings: S
 
 def cancel(session: Session, team: str, job_id: str) -> Job:
     """End a job that waits, ask a running one to stop; asking twice is asking once, a finished job is a Conflict."""
-    moved = store.cancel_queued(session, team, job_id) or store.request_cancel(session, team, job_id)
+    for _ in range(CANCEL_TRIES):  # a job that begins, or is handed back, between the two statements escapes both
+        if store.cancel_queued(session, team, job_id) or store.request_cancel(session, team, job_id):
+            return store.get_of_team(session, team, job_id)
+        if store.standing(session, team, job_id).status.terminal:
+            break
+    else:
+        raise Unavailable("the job begins and is handed back all the time; try again", headers={"Retry-After": "1"})
     job = store.get_of_team(session, team, job_id)
-    if not moved and job.status != Status.CANCELED:
+    if job.status != Status.CANCELED:
         raise Conflict(f"the job has already ended: {job.status}")
     return job
 

@@ -41,10 +41,10 @@ def forget(session: Session, node: str) -> None:
     session.execute(delete(WorkerNode).where(WorkerNode.node == node))
 
 
-def slots(session: Session, queue: str) -> int:
-    """How many jobs of a queue the workers that are there can run at once."""
-    rows = session.scalars(select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER))).all()
-    return sum(row.slots for row in rows if queue in row.queues)
+def serving(session: Session, queue: str) -> list[WorkerNode]:
+    """The workers that are there and serve a queue."""
+    rows = session.scalars(select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER)))
+    return [row for row in rows if queue in row.queues]
 
 
 def why_waiting(session: Session, job: Job) -> WhyWaiting | None:
@@ -58,17 +58,23 @@ def why_waiting(session: Session, job: Job) -> WhyWaiting | None:
             position=position,
             message=f"it is tried again at {due:%Y-%m-%dT%H:%M:%SZ}; what ended the attempt before: {job.last_error}",
         )
-    there = slots(session, job.queue)
-    if there == 0:
+    there = serving(session, job.queue)
+    if not there:
         return WhyWaiting(
             reason="no_worker", position=position, message=f"no worker serves the queue {job.queue}: start one"
         )
-    running = select(func.count()).select_from(Job).where(Job.status == Status.RUNNING, Job.queue == job.queue)
-    busy = session.scalar(running) or 0
-    if busy + position <= there:
+    slots, busy = sum(worker.slots for worker in there), _held(session, [worker.node for worker in there])
+    if busy + position <= slots:
         return WhyWaiting(reason="starting", position=position, message="a worker is about to take it")
-    message = f"{busy} jobs of the queue {job.queue} run on {there} slots, and {position - 1} wait before this one"
-    return WhyWaiting(reason="busy", position=position, message=message)
+    message = f"{busy} jobs run on the {slots} slots that serve the queue {job.queue}, and {position - 1} wait before"
+    return WhyWaiting(reason="busy", position=position, message=f"{message} this one")
+
+
+def _held(session: Session, nodes: Sequence[str]) -> int:
+    """How many jobs these workers run, of whatever queue."""
+    node = func.substr(Job.lease_owner, 1, func.instr(Job.lease_owner, "/") - 1)  # as `tasks.worker.lease_owner`
+    held = select(func.count()).select_from(Job).where(Job.status == Status.RUNNING, node.in_(nodes))
+    return session.scalar(held) or 0
 
 
 def _paused_until(session: Session, job: Job) -> datetime | None:
@@ -77,9 +83,13 @@ def _paused_until(session: Session, job: Job) -> datetime | None:
 
 
 def _ahead(session: Session, job: Job) -> int:
-    """Jobs of the same queue that are more urgent, or as urgent and older."""
+    """Jobs of the same queue that are more urgent, or as urgent and older, and not in the pause before a retry.
+
+    No more than MOST_COUNTED are looked at, pausing or not: it must cost little when all of a long queue pauses.
+    """
     older = and_(Job.priority == job.priority, Job.queued_at < job.queued_at)
-    ahead = select(Job.id).where(
-        Job.status == Status.QUEUED, Job.queue == job.queue, or_(Job.priority > job.priority, older)
-    )
-    return session.scalar(select(func.count()).select_from(ahead.limit(MOST_COUNTED - 1).subquery())) or 0
+    before = or_(Job.priority > job.priority, older)
+    ahead = select(Job.next_attempt_at).where(Job.status == Status.QUEUED, Job.queue == job.queue, before)
+    seen = ahead.limit(MOST_COUNTED - 1).subquery()
+    due = or_(seen.c.next_attempt_at.is_(None), seen.c.next_attempt_at <= now_plus())
+    return session.scalar(select(func.count()).select_from(seen).where(due)) or 0

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -82,7 +83,16 @@ def _connect_signals(settings: Settings, ready_file: Path | None) -> None:
     signals.worker_shutting_down.connect(begin_shutdown, weak=False)
     signals.worker_ready.connect(tell_ready, weak=False)
     signals.setup_logging.connect(keep_logging, weak=False)
-    signals.worker_process_init.connect(lambda **_: start_child(), weak=False)
+    signals.worker_process_init.connect(_begin_child, weak=False)
+
+
+def _begin_child(**_: Any) -> None:
+    """Children are told to stop through `shutdown` and by Celery's own messages.
+
+    Many who shut a worker down signal all of its processes; SIGTERM would make a child drop its job where it stands.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    start_child()
 
 
 def _start(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:

@@ -1,8 +1,13 @@
 """A job that was asked to stop ends, whatever its worker does at that moment."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+from sqlalchemy.orm import Session
+
 from ansible_api.db import Database
-from ansible_api.jobs import repairs, store
-from tests.integration.rows import OWNER, running
+from ansible_api.jobs import repairs, service, store
+from tests.integration.rows import OWNER, running, status
 
 
 def test_a_job_that_is_handed_back_after_a_wish_to_cancel_is_canceled(db: Database) -> None:
@@ -32,3 +37,23 @@ def test_a_job_that_is_handed_back_waits_again(db: Database) -> None:
 
     assert db.write(store.hand_back, fence, store.Return("away", "once more", 0)) is None
     assert db.write(store.claim, fence.job_id, "another worker", 60.0) is not None
+
+
+def test_a_job_that_is_handed_back_in_the_middle_of_a_cancel_is_canceled(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence = running(db)
+    cancel_queued = store.cancel_queued
+
+    def and_then_it_is_handed_back(session: Session, team: str, job_id: str) -> bool:
+        moved = cancel_queued(session, team, job_id)
+        monkeypatch.undo()
+        away = store.Return("away", "the worker shut down", 0)
+        wait([pool.submit(db.write, store.hand_back, fence, away)], timeout=1)  # in SQLite it waits for the cancel
+        return moved
+
+    monkeypatch.setattr(store, "cancel_queued", and_then_it_is_handed_back)
+    with ThreadPoolExecutor(1) as pool:
+        db.write(service.cancel, "red", fence.job_id)
+
+    assert status(db, fence.job_id) == "canceled"

@@ -51,6 +51,27 @@ def test_sigterm_reaches_the_play_first() -> None:
     assert process.wait(timeout=20) == 9
 
 
+def test_a_sigterm_of_anybody_but_the_worker_changes_nothing() -> None:
+    process = guard("trap 'exit 9' TERM; while :; do sleep 0.05; done", grace=0.2)
+    wait_for(lambda: len(alive(process)) >= 3)
+    subprocess.run(["/bin/sh", "-c", f"kill {process.pid}"], check=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 9
+
+
+def test_a_worker_that_ignores_sigterm_does_not_make_its_play_ignore_it() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        process = guard("sleep 300", grace=60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    wait_for(lambda: len(alive(process)) >= 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 143
+
+
 def test_after_the_grace_the_stubborn_are_killed() -> None:
     process = guard("trap '' TERM; sleep 300; sleep 300", grace=0.2)
     wait_for(lambda: len(alive(process)) >= 3)
