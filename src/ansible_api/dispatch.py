@@ -3,6 +3,7 @@
 A message is a hint. Losing one costs time, repeating one costs nothing: the rows decide.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from celery import Celery, chord
@@ -37,8 +38,9 @@ class JobQueue(Protocol):
 class CeleryQueue:
     """The queue that Celery is."""
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    def __init__(self, app: Celery, guard: AbstractContextManager[object] | None = None) -> None:
+        """`guard` is held while the broker is talked to."""
+        self._app, self._guard = app, guard or nullcontext()
 
     def enqueue(self, job_id: str, *, attempt: int, queue: Queue, priority: int) -> None:
         # Celery, logs, traces and API speak of the same thing: the task's id is the job's id with the attempt.
@@ -94,6 +96,7 @@ class CeleryQueue:
 
     def _guarded(self, send: Any) -> Any:
         try:
-            return send()
+            with self._guard:
+                return send()
         except (OperationalError, OSError, RedisError) as error:
             raise Unavailable(f"the broker is away: {type(error).__name__}") from error

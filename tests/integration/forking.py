@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ansible_api.db import Database
-from ansible_api.tasks.worker import unforked
+from ansible_api.tasks.watched import WatchedDatabase
 
 
 def main(url: str) -> None:
@@ -20,11 +20,7 @@ def main(url: str) -> None:
         inside.set()
         over.wait(0.5)
 
-    def write() -> None:
-        with unforked():
-            database.write(linger)
-
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=WatchedDatabase(database, lease=60).write, args=(linger,))
     writer.start()
     inside.wait()
     child = os.fork()

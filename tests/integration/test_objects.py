@@ -285,6 +285,18 @@ class TestS3:
         async with open_store(s3_settings(s3_bucket)) as store:
             yield store
 
+    def test_its_first_use_imports_nothing(self):
+        code = (
+            "import sys; from ansible_api.objects import s3, with_store; from ansible_api.settings import Settings\n"
+            "s = Settings(database_url='x', redis_url='x', master_key='x', s3_bucket='b', s3_access_key_id='k',\n"
+            f"    s3_secret_access_key='s', s3_endpoint_url='http://localhost:{free_port()}')\n"
+            "before = set(sys.modules)\n"
+            "try: with_store(s, lambda store: store.put('a', b'b'))\n"
+            "except Exception: pass\n"
+            "print(*sorted(set(sys.modules) - before))"
+        )
+        assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []
+
     async def test_a_presigned_url_downloads_the_object_under_its_name(self, store: ObjectStore):
         await store.put(KEY, b"the log")
         answer = await download(await store.presign(KEY, 60, 'job "1" é.txt'))

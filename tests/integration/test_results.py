@@ -1,6 +1,7 @@
 """A result lies on the worker's disk before it is in the database, and gets there also when its process has died."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,6 +136,16 @@ def test_a_result_that_cannot_be_read_is_put_aside(db: Database, folder: Path) -
     (folder / "job-1.1.json").write_text('{"fence": ')
     assert replayed(folder, db) == []
     assert [path.name for path in folder.iterdir()] == ["job-1.1.unreadable"]
+
+
+def test_what_a_process_was_writing_when_it_died_is_removed_after_a_day(db: Database, folder: Path) -> None:
+    folder.mkdir()
+    old, new = folder / "job-1.1.unfinished", folder / "job-2.1.unfinished"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    assert replayed(folder, db) == []
+    assert list(folder.iterdir()) == [new]
 
 
 def test_a_result_is_private_and_whole(folder: Path, played: Fence) -> None:

@@ -1,9 +1,10 @@
 """The object store for logs, events and artifacts: a directory or an S3 bucket behind one Protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ansible_api.errors import Unavailable
 from ansible_api.objects.base import ObjectStore, Source, Stored, checked_key
@@ -19,6 +20,7 @@ __all__ = [
     "in_time",
     "open_store",
     "put_in_time",
+    "run_unjoined",
     "with_store",
 ]
 
@@ -30,7 +32,7 @@ PUT_LIMIT = 10.0
 async def open_store(settings: Settings) -> AsyncIterator[ObjectStore]:
     """The store that the settings name, with its connections, for one event loop."""
     if settings.objects_dir is not None:
-        yield DirectoryStore(settings.objects_dir)
+        yield await DirectoryStore.open(settings.objects_dir)
         return
     # aioboto3 costs a second and 40 MB: a process that has no S3 must not pay for it.
     from ansible_api.objects.s3 import open_s3
@@ -46,7 +48,19 @@ def with_store(settings: Settings, work: Callable[[ObjectStore], Awaitable[T]]) 
         async with open_store(settings) as store:
             return await work(store)
 
-    return asyncio.run(run())
+    return run_unjoined(run())
+
+
+def run_unjoined(work: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, but a name that is still being resolved in the end is not waited for."""
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(_Unjoined())
+        return runner.run(work)
+
+
+class _Unjoined(ThreadPoolExecutor):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
 
 
 async def in_time(work: Awaitable[T], limit: float) -> T:

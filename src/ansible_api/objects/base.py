@@ -83,6 +83,11 @@ class Reader:
         self._digest.update(block)
         return block
 
+    @property
+    def size(self) -> int:
+        """Bytes read so far."""
+        return self._size
+
     def stored(self) -> Stored:
         """What was read so far."""
         return Stored(self._size, self._digest.hexdigest())

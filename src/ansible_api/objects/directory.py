@@ -1,25 +1,34 @@
 """Objects as files of a private directory."""
 
-import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
+from io import FileIO
 from pathlib import Path
+from typing import Self, TypeVar
 
 from ansible_api.errors import NotFound, Unavailable
+from ansible_api.objects import threads
 from ansible_api.objects.base import BLOCK, Reader, Source, Stored, checked_key, reading
 
+T = TypeVar("T")
 UNFINISHED = ".unfinished"  # no key begins with a dot
 UNFINISHED_AGE = 24 * 3600
 MOVES = 50
+OPEN_LIMIT = 10.0  # seconds
+CALL_LIMIT = 20.0  # for one step; writing an object is one, and has more time
+SLOWEST = 1024 * 1024  # bytes a second that are written
 
 
 class DirectoryStore:
-    """See ObjectStore. File work runs in threads, so that a slow disk does not hold the event loop."""
+    """See ObjectStore. File work runs in threads that nobody has to wait for: a shared directory may hang for ever."""
 
     def __init__(self, root: Path) -> None:
+        """Blocking: `open` waits for it in a thread."""
         self._root = root
         self._unfinished = root / UNFINISHED
         with _errors(root):
@@ -27,67 +36,71 @@ class DirectoryStore:
             self._unfinished.mkdir(mode=0o700, exist_ok=True)
             self._sweep()
 
+    @classmethod
+    async def open(cls, root: Path) -> Self:
+        """Unavailable: it cannot be made, or does not answer."""
+        return await _answer(threads.submit(partial(cls, root)), lambda: OPEN_LIMIT)
+
     async def put(self, key: str, source: Source) -> Stored:
         path = self._path(key)
         with reading(source) as reader:
-            await asyncio.to_thread(self._write, path, reader)
+            written = self._begin(partial(self._write, path, reader))
+            await _answer(written, lambda: CALL_LIMIT + reader.size / SLOWEST)
             return reader.stored()
 
     async def get(self, key: str, start: int | None = None, end: int | None = None) -> AsyncIterator[bytes]:
-        path = self._path(key)
-        with _errors(self._root, key):
-            file = await asyncio.to_thread(path.open, "rb")
-            with file:
-                file.seek(start or 0)
-                left = float("inf") if end is None else end - (start or 0)
-                while left > 0 and (block := await asyncio.to_thread(file.read, int(min(BLOCK, left)))):
-                    left -= len(block)
-                    yield block
+        opened = self._begin(partial(_open, self._path(key), start or 0), key)
+        try:
+            file = await _answer(opened)
+            left = float("inf") if end is None else end - (start or 0)
+            while left > 0 and (block := await _answer(self._begin(partial(file.read, int(min(BLOCK, left))), key))):
+                left -= len(block)
+                yield block
+        finally:
+            opened.add_done_callback(_close)
 
     async def size(self, key: str) -> int:
-        path = self._path(key)
-        with _errors(self._root, key):
-            return await asyncio.to_thread(_file_size, path)
+        return await _answer(self._begin(partial(_file_size, self._path(key)), key))
 
     async def delete(self, key: str) -> None:
-        path = self._path(key)
-        with _errors(self._root, key), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            await asyncio.to_thread(self._remove, path)
+        await _answer(self._begin(partial(self._remove, self._path(key))))
 
     async def keys(self, prefix: str = "") -> AsyncIterator[str]:
         if prefix:
             checked_key(prefix.rstrip("/"))
-        with _errors(self._root):
-            for key in await asyncio.to_thread(self._found, prefix):
-                yield key
+        for key in await _answer(self._begin(partial(self._found, prefix))):
+            yield key
 
     async def presign(self, key: str, expires: int, filename: str) -> str | None:
         checked_key(key)
         return None
 
     async def check(self, limit: float = 2.0) -> None:
-        with _errors(self._root):
-            try:
-                async with asyncio.timeout(limit):
-                    await asyncio.to_thread(self._try_to_write)
-            except TimeoutError:
-                raise Unavailable(f"the object store's disk did not answer within {limit:g} s") from None
+        await _answer(self._begin(self._try_to_write), lambda: limit)
+
+    def _begin(self, work: Callable[[], T], key: str | None = None) -> Future[T]:
+        """Work in a thread, with errors as those of `_errors`."""
+
+        def run() -> T:
+            with _errors(self._root, key):
+                return work()
+
+        return threads.submit(run)
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 
     def _write(self, path: Path, reader: Reader) -> None:
-        with _errors(self._root):
-            descriptor, name = tempfile.mkstemp(dir=self._unfinished)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    while block := reader.read(BLOCK):
-                        file.write(block)
-                    file.flush()
-                    os.fsync(file.fileno())
-                self._move(Path(name), path)
-            finally:
-                Path(name).unlink(missing_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self._unfinished)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                while block := reader.read(BLOCK):
+                    file.write(block)
+                file.flush()
+                os.fsync(file.fileno())
+            self._move(Path(name), path)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
     def _move(self, unfinished: Path, path: Path) -> None:
         for attempt in reversed(range(MOVES)):
@@ -109,7 +122,10 @@ class DirectoryStore:
             parent.mkdir(mode=0o700, exist_ok=True)
 
     def _remove(self, path: Path) -> None:
-        path.unlink()
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return  # there is no such object
         for parent in path.parents:
             if parent == self._root:
                 break
@@ -135,6 +151,27 @@ class DirectoryStore:
             with suppress(FileNotFoundError):
                 if file.stat().st_mtime < time.time() - UNFINISHED_AGE:
                     file.unlink()
+
+
+async def _answer(work: Future[T], limit: Callable[[], float] = lambda: CALL_LIMIT) -> T:
+    """What comes of work in a thread; Unavailable: it is left behind, as nobody knows whether it will ever end."""
+    try:
+        return await threads.finished(work, limit)
+    except TimeoutError:
+        raise Unavailable(f"the object store's disk did not answer within {limit():g} s") from None
+
+
+def _open(path: Path, start: int) -> FileIO:
+    file = FileIO(path)  # without a buffer, whose lock a read that hangs would keep from who closes the file
+    if start:
+        file.seek(start)
+    return file
+
+
+def _close(opened: "Future[FileIO]") -> None:
+    """Close what was opened, if it was; that may hang, too."""
+    if not opened.cancelled() and opened.exception() is None:
+        threads.submit(opened.result().close)
 
 
 def _file_size(path: Path) -> int:

@@ -1,6 +1,7 @@
 """Objects in an S3 bucket; importing this module costs a second and 40 MB."""
 
 import asyncio
+import encodings.idna
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aioboto3
+import aioboto3.s3.inject
 from aiohttp import ClientError as ConnectionTrouble
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,6 +23,8 @@ PART = 8 * 1024 * 1024  # of a multipart upload; S3 takes 5 MiB to 5 GiB and 10,
 REQUEST_LIMIT = 20.0  # seconds; waiting for the `100 Continue` of a PUT has no other limit
 ABORT_LIMIT = 5.0
 MISSING = {"NoSuchKey", "404", "NotFound"}
+# What the first client would import: a child that is forked in the middle of an import waits for its end for ever.
+LOADED = (encodings.idna, aioboto3.s3.inject)
 _of_thread = threading.local()  # boto3's sessions are not safe to share between threads
 
 

@@ -5,6 +5,7 @@ the process that ran the play cannot do it any more.
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +25,7 @@ from ansible_api.jobs.store import Fence
 from ansible_api.logs import get_logger
 
 FOLDER = "results"
+UNFINISHED_AGE = 24 * 3600
 log = get_logger(__name__)
 
 
@@ -108,6 +110,7 @@ def replay(folder: Path, db: Database, ended: Callable[[Result], None]) -> None:
 
     One that cannot be written keeps no other waiting. Unavailable, in the end: some are left for the next time.
     """
+    _sweep(folder)
     away: Unavailable | None = None
     for path in sorted(folder.glob("*.json")):
         try:
@@ -156,6 +159,14 @@ def _write(db: Database, result: Result) -> bool:
             result, values={key: result.values[key] for key in ("events",) if key in result.values}, hosts={}
         )
         return db.write(lambda session: least.write(session))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was being written when its process died; that takes a moment, and no day."""
+    for path in folder.glob("*.unfinished"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - UNFINISHED_AGE:
+                path.unlink()
 
 
 def _path(folder: Path, job_id: str, attempt: int) -> Path:

@@ -31,6 +31,7 @@ from ansible_api.tasks import results
 from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
+from ansible_api.tasks.watched import WatchedDatabase
 from ansible_api.tasks.worker import dead_attempts, node_name, unforked
 
 RESCUE_PAUSE = 30.0  # seconds
@@ -46,8 +47,9 @@ class Upkeep:
         self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], None] | None = None
     ) -> None:
         """`presence` tells the database that this worker is there."""
-        self._db, self._queue, self._settings, self._presence = db, queue, settings, presence
-        self._healthy_since: float | None = None
+        self._lease = min(settings.lease_preparing, settings.lease_playing)
+        self._db = WatchedDatabase(db, self._lease)
+        self._queue, self._settings, self._presence = queue, settings, presence
         self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
         self._sent: dict[str, float] = {}  # when this worker published the webhooks that are due
@@ -57,10 +59,8 @@ class Upkeep:
         try:
             expired = self._db.read(repairs.expired)
         except Unavailable as error:
-            self._healthy_since = None
             log.warning("upkeep waits for the database", error=error.detail)
             return
-        self._healthy_since = self._healthy_since or time.monotonic()
         self._attempt(self._replay_results)  # before what they tell of is given up
         self._attempt(self._end_dead_attempts)
         if self._trusts_leases():
@@ -96,8 +96,7 @@ class Upkeep:
     def _trusts_leases(self) -> bool:
         """Leases end only after this process has seen the database healthy for one whole lease: after an outage
         their owners get the time to renew them."""
-        shortest = min(self._settings.lease_preparing, self._settings.lease_playing)
-        return self._healthy_since is not None and time.monotonic() - self._healthy_since >= shortest
+        return self._db.healthy_for >= self._lease
 
     def _replay_results(self) -> None:
         def ended(result: Result) -> None:
@@ -146,7 +145,8 @@ class Upkeep:
         if status is Status.QUEUED:
             self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
         else:
-            telemetry.JOBS_ENDED.labels(job.queue, status).inc()
+            with unforked():
+                telemetry.JOBS_ENDED.labels(job.queue, status).inc()
             self._queue.close(job.id, attempt=job.attempt)
 
     def _send_due_webhooks(self) -> None:
@@ -193,7 +193,7 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         settings = load_settings()
         self._db = Database(settings.database_url.get_secret_value())
         presence = partial(workers.register, node=node_name(), queues=_queues(parent.app), slots=parent.concurrency)
-        upkeep = Upkeep(self._db, CeleryQueue(parent.app), settings, presence)
+        upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence)
         self._stop.clear()
         threading.Thread(target=self._run, args=(upkeep, settings.upkeep_interval), name="upkeep", daemon=True).start()
 
@@ -208,8 +208,7 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         while not self._stop.wait(pause):
             pause = interval * (0.75 + secrets.randbelow(500) / 1000)
             try:
-                with unforked():  # the worker's main thread replaces children at any time
-                    upkeep.tick()
+                upkeep.tick()
             except Exception:
                 log.exception("upkeep failed")
 

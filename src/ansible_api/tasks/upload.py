@@ -19,7 +19,7 @@ from ansible_api.jobs import store
 from ansible_api.jobs.model import Job, JobObject
 from ansible_api.jobs.state import LogStatus, Status
 from ansible_api.logs import get_logger
-from ansible_api.objects import open_store
+from ansible_api.objects import open_store, run_unjoined
 from ansible_api.redis import async_client
 from ansible_api.routing import TaskName
 from ansible_api.settings import Settings
@@ -52,7 +52,7 @@ def outcome(settings: Settings, db: Database, job_id: str, attempt: int, product
             known = {"key": done.key, "size": done.size, "sha256": done.sha256}
             return {"kind": product, "status": LogStatus.STORED, "expected": expected} | known
         place = (job_id, attempt)
-        return asyncio.run(_upload(settings, place, product, expected)) | {"kind": product, "expected": expected}
+        return run_unjoined(_upload(settings, place, product, expected)) | {"kind": product, "expected": expected}
     except (AnsibleApiError, OSError) as error:
         log.warning("upload failed", job_id=job_id, product=product, error=str(error))
     except Exception:

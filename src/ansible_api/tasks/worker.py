@@ -1,5 +1,6 @@
 """The composition root of a worker child, and what it shares with its parent process."""
 
+import logging
 import mmap
 import os
 import queue
@@ -80,14 +81,30 @@ def current() -> Worker:
 
 # Held by whoever must not be copied in the middle of its work; every fork of this process waits for it.
 _unforked = threading.RLock()
-os.register_at_fork(before=_unforked.acquire, after_in_parent=_unforked.release, after_in_child=_unforked.release)
+
+
+def _before_fork() -> None:
+    _unforked.acquire()
+    for handler in logging.getLogger().handlers:  # logging renews its own locks in a child, not those of a stream
+        handler.acquire()
+
+
+def _after_fork() -> None:
+    for handler in logging.getLogger().handlers:
+        handler.release()
+    _unforked.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_unforked.release)
 
 
 def unforked() -> AbstractContextManager[object]:
     """While it is held, no other thread forks this process.
 
     A child inherits every lock that another thread held, and nobody to release it: SQLite's idea of the process's file
-    locks, the mutex of a connection pool.
+    locks, the mutex of a pool of connections or of a metric. The whole worker stands while a fork waits: hold it for
+    one call of the database or the broker, and not for work with files or the object store, of which a child makes
+    everything anew.
     """
     return _unforked
 
