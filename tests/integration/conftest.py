@@ -3,16 +3,22 @@
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import delete
 
+from ansible_api import celery
 from ansible_api.db import Database
+from ansible_api.dispatch import CeleryQueue
 from ansible_api.models import metadata
 from ansible_api.settings import Settings
+from ansible_api.tasks.upkeep import Upkeep
+from tests.integration.upkeeping import NewUpkeep
 from tests.migrated import migrate
 from tests.servers.mariadb import MariaDBServer
+from tests.servers.redis import RedisServer
 
 MASTER_KEY = "1:" + base64.b64encode(bytes(range(32))).decode()
 
@@ -62,3 +68,19 @@ def settings(empty_url: str, tmp_path: Path) -> Settings:
         objects_dir=tmp_path / "objects",
         state_dir=tmp_path / "state",
     )
+
+
+@pytest.fixture
+def new_upkeep(db: Database, settings: Settings, redis_under_test: RedisServer) -> Iterator[NewUpkeep]:
+    """Upkeep that ends leases at once and publishes again without delay, unless told otherwise."""
+    quick = {"lease_preparing": 1e-6, "lease_playing": 1e-6, "republish_after": 1e-3, "broker_timeout": 0.5}
+    apps = []
+
+    def make(**more: Any) -> Upkeep:
+        tuned = settings.model_copy(update={**quick, "redis_url": SecretStr(redis_under_test.url), **more})
+        apps.append(celery.create_sender(tuned))
+        return Upkeep(db, CeleryQueue(apps[-1]), tuned)
+
+    yield make
+    for app in apps:
+        celery.dispose(app)

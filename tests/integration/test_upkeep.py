@@ -2,195 +2,34 @@
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from redis import Redis
-from sqlalchemy import insert, inspect, select
 
-from ansible_api import celery
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database, now_plus
 from ansible_api.deliveries import store as deliveries
-from ansible_api.dispatch import CeleryQueue
 from ansible_api.execution.verdict import Outcome
 from ansible_api.execution.workspace import MARKER
 from ansible_api.jobs import repairs, store
-from ansible_api.jobs.model import Job
 from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.processes import marked
-from ansible_api.redis import BROKER_DB, with_db
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
 from ansible_api.tasks import upkeep as repairing
 from ansible_api.tasks.results import FOLDER, Kept, Result
-from ansible_api.tasks.upkeep import Upkeep
 from ansible_api.tasks.worker import dead_attempts, lease_owner, node_name
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import OWNER, SPEC, at_once, new_job, past, put, row, running, status
+from tests.integration.upkeeping import NewUpkeep, messages, tick_until
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
 
-NewUpkeep = Callable[..., Upkeep]
-
 RERUN = {**SPEC, "options": {"on_worker_loss": "rerun"}}
-
-
-@pytest.fixture
-def new_upkeep(db: Database, settings: Settings, redis_under_test: RedisServer) -> Iterator[NewUpkeep]:
-    """Upkeep that ends leases at once and publishes again without delay, unless told otherwise."""
-    quick = {"lease_preparing": 1e-6, "lease_playing": 1e-6, "republish_after": 1e-3, "broker_timeout": 0.5}
-    apps = []
-
-    def make(**more: Any) -> Upkeep:
-        tuned = settings.model_copy(update={**quick, "redis_url": SecretStr(redis_under_test.url), **more})
-        apps.append(celery.create_sender(tuned))
-        return Upkeep(db, CeleryQueue(apps[-1]), tuned)
-
-    yield make
-    for app in apps:
-        celery.dispose(app)
-
-
-@pytest.fixture
-def queue(settings: Settings, redis_under_test: RedisServer) -> Iterator[CeleryQueue]:
-    """The queue as the API has it."""
-    app = celery.create_sender(settings.model_copy(update={"redis_url": SecretStr(redis_under_test.url)}))
-    yield CeleryQueue(app)
-    celery.dispose(app)
-
-
-def messages(server: RedisServer, queue: Queue = Queue.DEFAULT) -> int:
-    """How many messages wait in a queue, at all priorities."""
-    with Redis.from_url(with_db(server.url, BROKER_DB)) as client:
-        names = [key for key in client.scan_iter() if key.split(b":")[-1].split(b"\x06")[0] == queue.value.encode()]
-        return sum(client.llen(key) for key in names if client.type(key) == b"list")
-
-
-def tick_until(upkeep: Upkeep, condition: Callable[[], bool]) -> None:
-    """Tick as a worker does, until it has become true."""
-
-    def ticked() -> bool:
-        upkeep.tick()
-        return condition()
-
-    wait_for(ticked, timeout=20)
-
-
-def test_a_lost_message_is_sent_again_until_somebody_claims_the_job(
-    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
-) -> None:
-    job_id = new_job(db, republish_at=past())
-    upkeep = new_upkeep()
-    upkeep.tick()
-    assert messages(redis_under_test) == 1
-    redis_under_test.flush()
-    tick_until(upkeep, lambda: messages(redis_under_test) == 1)
-    db.write(store.claim, job_id, "node:1/1", 60.0)
-    redis_under_test.flush()
-    put(db, job_id, republish_at=past())
-    upkeep.tick()
-    assert messages(redis_under_test) == 0
-
-
-def waiting(db: Database, queue: CeleryQueue, count: int, name: Queue = Queue.DEFAULT) -> list[str]:
-    """The ids of jobs that have waited long, with their messages in the broker."""
-    first = row(db, new_job(db, queue=name.value, republish_at=past(600)))
-    del first["hosts"]
-    copies = [{**first, "id": f"{first['id']}-{number}"} for number in range(1, count)]
-    db.write(lambda session: session.execute(insert(Job), copies) and None)
-    ids = [first["id"], *(copy["id"] for copy in copies)]
-    for job_id in ids:
-        queue.enqueue(job_id, attempt=1, queue=name, priority=5)
-    return ids
-
-
-def repeated(db: Database) -> set[str]:
-    return set(db.read(lambda session: session.scalars(select(Job.id).where(Job.republish_count > 0)).all()))
-
-
-def test_a_job_whose_message_waits_is_not_published_again(
-    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
-) -> None:
-    waiting(db, queue, 5)
-    upkeep = new_upkeep()
-    for _ in range(3):
-        upkeep.tick()
-    assert repeated(db) == set()
-
-
-def test_a_backlog_in_one_queue_keeps_no_lost_message_of_another(
-    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
-) -> None:
-    waiting(db, queue, 500, Queue.LONG_RUNNING)
-    lost = new_job(db, republish_at=past())
-    new_upkeep().tick()
-    assert repeated(db) == {lost}
-
-
-def test_a_job_that_was_overtaken_in_its_queue_is_published_again_whatever_waits(
-    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue, redis_under_test: RedisServer
-) -> None:
-    lost, urgent = (new_job(db, republish_at=past(), queued_at=past(700), priority=number) for number in (5, 9))
-    ids = waiting(db, queue, 60)
-    upkeep = new_upkeep(republish_after=60)
-    upkeep.tick()
-    assert repeated(db) == set()
-    db.write(store.claim, ids[0], "node:1/1", 60.0)  # by a message that was published after the lost one
-    for _ in range(3):
-        upkeep.tick()
-    assert repeated(db) == {lost}
-    assert messages(redis_under_test) == 61
-    assert row(db, urgent)["republish_count"] == 0  # nobody has overtaken it among its equals
-
-
-def test_a_retry_is_published_after_its_pause_whatever_waits(
-    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
-) -> None:
-    waiting(db, queue, 5)
-    pausing = new_job(db, next_attempt_at=now_plus(60), republish_at=now_plus(60))
-    upkeep = new_upkeep()
-    upkeep.tick()
-    assert repeated(db) == set()
-    put(db, pausing, next_attempt_at=past(), republish_at=past())
-    upkeep.tick()
-    assert repeated(db) == {pausing}
-
-
-def test_of_lost_messages_the_most_urgent_is_sent_first_and_no_spec_is_read(db: Database) -> None:
-    usual = new_job(db, republish_at=past(60))
-    urgent = new_job(db, priority=9, republish_at=past())
-    found = db.read(repairs.unpublished, "default", empty=True)
-    assert [job.id for job in found] == [urgent, usual]
-    assert all("spec" in inspect(job).unloaded for job in found)
-    assert [job.id for job in db.read(repairs.unpublished, "default", empty=True, limit=1)] == [urgent]
-    assert db.read(repairs.unpublished, "git-heavy", empty=True) == []
-
-
-def test_pauses_between_messages_double_up_to_a_limit(db: Database, new_upkeep: NewUpkeep) -> None:
-    job_id = new_job(db)
-    pauses = []
-    for _ in range(9):
-        put(db, job_id, republish_at=past())
-        job = db.read(store.get, job_id)
-        assert job is not None
-        assert db.write(repairs.mark_republished, job, 10.0)
-        moved = row(db, job_id)
-        now = db.read(lambda session: session.scalar(now_plus().select()))
-        assert now is not None
-        pauses.append(round((moved["republish_at"] - now).total_seconds() / 10))
-    assert pauses == [2, 4, 8, 16, 32, 64, 64, 64, 64]
-
-
-def test_of_many_who_republish_at_once_one_may(db: Database) -> None:
-    job_id = new_job(db, republish_at=past())
-    job = db.read(store.get, job_id)
-    assert job is not None
-    assert sum(at_once(6, lambda _: db.write(repairs.mark_republished, job, 10.0))) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""Upkeep publishes again the jobs whose messages were lost, and no others."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import insert, inspect, select
+
+from ansible_api import celery
+from ansible_api.db import Database, now_plus
+from ansible_api.dispatch import CeleryQueue
+from ansible_api.jobs import repairs, store
+from ansible_api.jobs.model import Job
+from ansible_api.routing import Queue
+from ansible_api.settings import Settings
+from tests.integration.rows import at_once, new_job, past, put, row
+from tests.integration.upkeeping import NewUpkeep, messages, tick_until
+from tests.servers.redis import RedisServer
+
+
+@pytest.fixture
+def queue(settings: Settings, redis_under_test: RedisServer) -> Iterator[CeleryQueue]:
+    """The queue as the API has it."""
+    app = celery.create_sender(settings.model_copy(update={"redis_url": SecretStr(redis_under_test.url)}))
+    yield CeleryQueue(app)
+    celery.dispose(app)
+
+
+def test_a_lost_message_is_sent_again_until_somebody_claims_the_job(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    job_id = new_job(db, republish_at=past())
+    upkeep = new_upkeep()
+    upkeep.tick()
+    assert messages(redis_under_test) == 1
+    redis_under_test.flush()
+    tick_until(upkeep, lambda: messages(redis_under_test) == 1)
+    db.write(store.claim, job_id, "node:1/1", 60.0)
+    redis_under_test.flush()
+    put(db, job_id, republish_at=past())
+    upkeep.tick()
+    assert messages(redis_under_test) == 0
+
+
+def waiting(db: Database, queue: CeleryQueue, count: int, name: Queue = Queue.DEFAULT) -> list[str]:
+    """The ids of jobs that have waited long, with their messages in the broker."""
+    first = row(db, new_job(db, queue=name.value, republish_at=past(600)))
+    del first["hosts"]
+    copies = [{**first, "id": f"{first['id']}-{number}"} for number in range(1, count)]
+    db.write(lambda session: session.execute(insert(Job), copies) and None)
+    ids = [first["id"], *(copy["id"] for copy in copies)]
+    for job_id in ids:
+        queue.enqueue(job_id, attempt=1, queue=name, priority=5)
+    return ids
+
+
+def repeated(db: Database) -> set[str]:
+    return set(db.read(lambda session: session.scalars(select(Job.id).where(Job.republish_count > 0)).all()))
+
+
+def test_a_job_whose_message_waits_is_not_published_again(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
+) -> None:
+    waiting(db, queue, 5)
+    upkeep = new_upkeep()
+    for _ in range(3):
+        upkeep.tick()
+    assert repeated(db) == set()
+
+
+def test_a_backlog_in_one_queue_keeps_no_lost_message_of_another(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
+) -> None:
+    waiting(db, queue, 500, Queue.LONG_RUNNING)
+    lost = new_job(db, republish_at=past())
+    new_upkeep().tick()
+    assert repeated(db) == {lost}
+
+
+def test_a_job_that_was_overtaken_in_its_queue_is_published_again_whatever_waits(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue, redis_under_test: RedisServer
+) -> None:
+    lost, urgent = (new_job(db, republish_at=past(), queued_at=past(700), priority=number) for number in (5, 9))
+    ids = waiting(db, queue, 60)
+    upkeep = new_upkeep(republish_after=60)
+    upkeep.tick()
+    assert repeated(db) == set()
+    db.write(store.claim, ids[0], "node:1/1", 60.0)  # by a message that was published after the lost one
+    for _ in range(3):
+        upkeep.tick()
+    assert repeated(db) == {lost}
+    assert messages(redis_under_test) == 61
+    assert row(db, urgent)["republish_count"] == 0  # nobody has overtaken it among its equals
+
+
+def test_a_retry_is_published_after_its_pause_whatever_waits(
+    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
+) -> None:
+    waiting(db, queue, 5)
+    pausing = new_job(db, next_attempt_at=now_plus(60), republish_at=now_plus(60))
+    upkeep = new_upkeep()
+    upkeep.tick()
+    assert repeated(db) == set()
+    put(db, pausing, next_attempt_at=past(), republish_at=past())
+    upkeep.tick()
+    assert repeated(db) == {pausing}
+
+
+def test_of_lost_messages_the_most_urgent_is_sent_first_and_no_spec_is_read(db: Database) -> None:
+    usual = new_job(db, republish_at=past(60))
+    urgent = new_job(db, priority=9, republish_at=past())
+    found = db.read(repairs.unpublished, "default", empty=True)
+    assert [job.id for job in found] == [urgent, usual]
+    assert all("spec" in inspect(job).unloaded for job in found)
+    assert [job.id for job in db.read(repairs.unpublished, "default", empty=True, limit=1)] == [urgent]
+    assert db.read(repairs.unpublished, "git-heavy", empty=True) == []
+
+
+def test_pauses_between_messages_double_up_to_a_limit(db: Database, new_upkeep: NewUpkeep) -> None:
+    job_id = new_job(db)
+    pauses = []
+    for _ in range(9):
+        put(db, job_id, republish_at=past())
+        job = db.read(store.get, job_id)
+        assert job is not None
+        assert db.write(repairs.mark_republished, job, 10.0)
+        moved = row(db, job_id)
+        now = db.read(lambda session: session.scalar(now_plus().select()))
+        assert now is not None
+        pauses.append(round((moved["republish_at"] - now).total_seconds() / 10))
+    assert pauses == [2, 4, 8, 16, 32, 64, 64, 64, 64]
+
+
+def test_of_many_who_republish_at_once_one_may(db: Database) -> None:
+    job_id = new_job(db, republish_at=past())
+    job = db.read(store.get, job_id)
+    assert job is not None
+    assert sum(at_once(6, lambda _: db.write(repairs.mark_republished, job, 10.0))) == 1
