@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 
 from tests.faults.installation import installation
 from tests.faults.report import Result, table, write
-from tests.faults.scenarios import BESIDE, SCENARIOS, SEEDS, run
+from tests.faults.scenarios import AT_ONCE, SCENARIOS, SEEDS, run
 from tests.servers.requirements import require
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -60,24 +61,18 @@ def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
     if arguments.short:
         with _folder("short", seed, arguments.keep) as folder:
             return short_round(folder, arguments.only, seed)
-    beside = [name for name in arguments.only if name in BESIDE]
-    others = [name for name in arguments.only if name not in BESIDE]
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # the kernel tells the processes below
-    with ThreadPoolExecutor() as pool:
-        lanes = [pool.submit(_one_after_the_other, names, seed, arguments.keep) for names in (beside, others)]
-        found = {name: result for lane in lanes for name, result in lane.result().items()}
-    return [found[name] for name in arguments.only]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda name: _each_seed(name, seed, arguments.keep), arguments.only))
 
 
-def _one_after_the_other(names: Sequence[str], first: int, keep: Path | None) -> dict[str, Result]:
-    """Each scenario with each of its seeds in a process of its own."""
-    found: dict[str, Result] = {}
-    for name in names:
-        for seed in range(first, first + SEEDS.get(name, 1)):
-            result = _in_a_process(name, seed, keep)
-            tell(name, result)
-            found[name] = found[name].add(result) if name in found else result
-    return found
+def _each_seed(name: str, first: int, keep: Path | None) -> Result:
+    """A scenario with each of its seeds in a process of its own, one after the other."""
+    found = []
+    for seed in range(first, first + SEEDS.get(name, 1)):
+        found.append(_in_a_process(name, seed, keep))
+        tell(name, found[-1])
+    return reduce(Result.add, found)
 
 
 def short_round(folder: Path, names: Sequence[str], seed: int) -> list[Result]:

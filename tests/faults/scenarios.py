@@ -41,7 +41,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "soak": soak.soak,
 }
 SEEDS = {"kills": 3}  # one after the other in the long round
-BESIDE = ("kills",)  # beside all others in the long round, for it takes as long as they do
+AT_ONCE = 3  # in the long round, on two processors: most of them wait most of the time
 IN_TESTS = ("zombie",)
 
 
