@@ -20,7 +20,7 @@ task_create_missing_queues = False
 broker_connection_retry_on_startup = True
 broker_connection_timeout = 2.0
 broker_transport_options = {
-    "queue_order_strategy": "priority",
+    "queue_order_strategy": "ansible_api.celery:DeliveryFirst",
     "priority_steps": list(range(HIGHEST_PRIORITY + 1)),
     "global_keyprefix": KEY_PREFIX,
     "socket_timeout": 5.0,
@@ -35,7 +35,7 @@ result_backend_transport_options = {
     "global_keyprefix": KEY_PREFIX,
     "retry_policy": {"max_retries": 2, "timeout": 5.0},
 }
-result_expires = 3600
+result_expires = 600  # a chord that takes so long was sent again long ago
 
 # JSON with ids only, in both directions
 task_serializer = result_serializer = event_serializer = "json"

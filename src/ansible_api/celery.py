@@ -5,9 +5,22 @@ from typing import Any
 from celery import Celery
 from celery.backends.redis import RedisBackend
 from kombu import pools
+from kombu.utils.scheduling import round_robin_cycle
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
+from ansible_api.routing import Queue
 from ansible_api.settings import Settings
+
+
+class DeliveryFirst(round_robin_cycle):
+    """Which queue a worker of several asks first for messages of one priority.
+
+    `delivery`, whose tasks are short: what has ended is stored and told before more begins. Then the queue whose turn
+    was longest ago, so that no full queue starves another.
+    """
+
+    def consume(self, n: int) -> list[str]:
+        return sorted(self.items[:n], key=lambda queue: queue != Queue.DELIVERY)
 
 
 class ChordResults(RedisBackend):  # type: ignore[misc]

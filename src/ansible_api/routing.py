@@ -85,7 +85,7 @@ def task_queue(task: TaskName) -> Queue:
 
 def task_priority(task: TaskName) -> int:
     """How urgent a task of `delivery` is: uploads take as long as the object store does, nobody waits behind them."""
-    return DEFAULT_PRIORITY if task is TaskName.UPLOAD else HIGHEST_PRIORITY
+    return HIGHEST_PRIORITY - 1 if task is TaskName.UPLOAD else HIGHEST_PRIORITY
 
 
 def broker_priority(priority: int, *, transport: str) -> int:

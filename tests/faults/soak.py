@@ -61,7 +61,8 @@ def _sample(rig: Installation, samples: Samples) -> None:
         found = [(descriptors(pid), resident(pid)) for pid in pids]
         alive = [pair for pair in found if pair[1]]
         if alive:
-            samples[f"{role}: descriptors"].append((now, sum(pair[0] for pair in alive) / len(alive)))
+            # Of the one that has most: how many of them play just now changes the mean.
+            samples[f"{role}: descriptors"].append((now, max(pair[0] for pair in alive)))
             samples[f"{role}: resident bytes"].append((now, sum(pair[1] for pair in alive) / len(alive)))
 
 
