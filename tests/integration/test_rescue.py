@@ -16,7 +16,7 @@ from ansible_api.jobs import closing, store
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.state import LogStatus, Status
 from ansible_api.jobs.store import Fence
-from ansible_api.objects import with_store
+from ansible_api.objects import put_in_time, with_store
 from ansible_api.settings import Settings
 from ansible_api.tasks.rescue import rescue
 from tests.integration.rows import past, put, row, running
@@ -227,3 +227,20 @@ def test_a_job_that_never_played_has_no_events(db: Database) -> None:
     for fence in (back, played):
         assert db.write(store.finish, fence, Status.LOST)
     assert (row(db, back.job_id)["events"], row(db, played.job_id)["events"]) == (0, 7)
+
+
+def test_segments_that_come_while_the_log_is_stored_without_them_are_removed(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence = running(db)
+    path = spool(settings.state_dir, fence, 5)
+    end(db, fence, events=5, finished_at=past(60))
+
+    async def closed_first(*arguments: Any) -> Any:
+        put(db, fence.job_id, closed_at=now_plus(), log_status=LogStatus.STORED)
+        return await put_in_time(*arguments)
+
+    monkeypatch.setattr("ansible_api.tasks.rescue.put_in_time", closed_first)
+    rescue(db, settings)
+    assert segments(settings, fence) == []
+    assert not path.exists()

@@ -11,13 +11,13 @@ from ansible_api.db import now_plus
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import PRODUCTS
 from ansible_api.errors import AnsibleApiError, Unavailable
-from ansible_api.events import keys
 from ansible_api.events.publish import expire
 from ansible_api.jobs import closing, store
 from ansible_api.jobs.model import JobObject
 from ansible_api.jobs.state import LogStatus
-from ansible_api.objects import ObjectStore, with_store
+from ansible_api.objects import with_store
 from ansible_api.routing import TaskName
+from ansible_api.tasks.leftovers import drop_leftovers
 from ansible_api.tasks.worker import current
 
 
@@ -32,7 +32,7 @@ def close_job(outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> 
     if stored:
         expire(worker.redis, job_id, attempt, worker.settings.hot_events_ttl)
         with contextlib.suppress(AnsibleApiError):  # they cost space, not truth
-            with_store(worker.settings, lambda objects: _drop_leftovers(objects, job_id, attempt))
+            with_store(worker.settings, lambda objects: drop_leftovers(objects, job_id, attempt))
     for delivery_id in released:
         with contextlib.suppress(Unavailable):  # upkeep sends what is due
             worker.queue.deliver(delivery_id)
@@ -70,10 +70,3 @@ def _close(
     job = store.get(session, job_id)
     stored = job is not None and job.attempt == attempt and job.log_status == LogStatus.STORED
     return stored, released
-
-
-async def _drop_leftovers(objects: ObjectStore, job_id: str, attempt: int) -> None:
-    """The stored log holds all that segments and partial logs held; nobody reads those of earlier attempts."""
-    for name in [name async for name in objects.keys(keys.of_job(job_id))]:
-        if not keys.is_product(name, job_id, attempt):
-            await objects.delete(name)

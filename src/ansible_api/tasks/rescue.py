@@ -22,6 +22,7 @@ from ansible_api.jobs.state import LogStatus
 from ansible_api.logs import get_logger
 from ansible_api.objects import PUT_LIMIT, ObjectStore, in_time, put_in_time, with_store
 from ansible_api.settings import Settings
+from ansible_api.tasks.leftovers import drop_leftovers
 
 PATIENCE = 30.0  # seconds that the closing of an orderly end may take before its spool is read
 LIMIT = 10.0  # seconds for one look; upkeep has other things to do, and the rest follows at the next look
@@ -61,7 +62,11 @@ def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, a
         with suppress(Unavailable):  # they cost space, not truth
             with_store(settings, lambda objects: in_time(_drop_partial(objects, job_id, attempt), PUT_LIMIT))
         return True
-    return job.closed_at is None
+    now = db.read(store.get, job_id)
+    if now is not None and now.log_status == LogStatus.STORED:  # while segments were on their way
+        with suppress(Unavailable):
+            with_store(settings, lambda objects: in_time(drop_leftovers(objects, job_id, attempt), PUT_LIMIT))
+    return now is not None and now.closed_at is None
 
 
 def _ended_well(job: Job) -> bool:
