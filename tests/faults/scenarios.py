@@ -42,7 +42,7 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 SEEDS = {"kills": 3}  # one after the other in the long round
 AT_ONCE = 3  # in the long round, on two processors: most of them wait most of the time
-IN_TESTS = ("zombie",)
+IN_TESTS = ("kills", "zombie")
 
 
 def run(rig: Installation, name: str, *, short: bool, seed: int) -> Result:
