@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -166,38 +167,22 @@ def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end
     assert fresh_service.job(job_id)["status"] == "successful"
 
 
-def test_a_shutdown_that_signals_all_processes_of_a_worker_ends_a_long_play_in_time(
-    fresh_service: Service, repo: Path
+@pytest.mark.parametrize(
+    ("grace", "send", "number"),
+    [("1", os.kill, signal.SIGTERM), ("1", os.killpg, signal.SIGTERM), ("300", os.kill, signal.SIGQUIT)],
+    ids=["the grace is over", "all processes are signalled", "a cold shutdown"],
+)
+def test_a_shutdown_ends_a_long_play_in_order_and_nothing_stays_running(
+    fresh_service: Service, repo: Path, grace: str, send: Callable[[int, int], None], number: int
 ) -> None:
-    fresh_service.env["SHUTDOWN_GRACE"] = "1"
+    fresh_service.env["SHUTDOWN_GRACE"] = grace
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml"))
     _wait_until_playing(fresh_service, job_id)
-    os.killpg(worker.pid, signal.SIGTERM)
+    send(worker.pid, number)
     assert worker.wait(30) == 0
     job = fresh_service.job(job_id)
     assert (job["status"], job["error"]["code"], _processes_of(job_id)) == ("lost", "worker_shutdown", [])
-
-
-def test_a_cold_shutdown_ends_a_play_at_once_and_in_order(fresh_service: Service, repo: Path) -> None:
-    fresh_service.env["SHUTDOWN_GRACE"] = "300"
-    worker = _start(fresh_service)
-    job_id = fresh_service.submit(local_job(repo, "slow.yml"))
-    _wait_until_playing(fresh_service, job_id)
-    worker.send_signal(signal.SIGQUIT)
-    assert worker.wait(30) == 0
-    job = fresh_service.job(job_id)
-    assert (job["status"], job["error"]["code"], _processes_of(job_id)) == ("lost", "worker_shutdown", [])
-
-
-def test_a_play_longer_than_the_grace_is_ended_and_nothing_stays_running(fresh_service: Service, repo: Path) -> None:
-    fresh_service.env["SHUTDOWN_GRACE"] = "1"
-    worker = _start(fresh_service)
-    job_id = fresh_service.submit(local_job(repo, "slow.yml"))
-    _wait_until_playing(fresh_service, job_id)
-    worker.terminate()
-    assert worker.wait(30) == 0
-    assert (fresh_service.job(job_id)["status"], _processes_of(job_id)) == ("lost", [])
 
 
 def _start(service: Service):  # type: ignore[no-untyped-def]

@@ -92,7 +92,7 @@ def test_writing_much_may_take_longer(
 def test_opening_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
     monkeypatch.setattr(directory, "OPEN_LIMIT", 0.3)
-    monkeypatch.setattr(directory.DirectoryStore, "_sweep", lambda _: hangs.wait(30))
+    monkeypatch.setattr(directory.unfinished, "sweep", lambda _: hangs.wait(30))
     assert refused(settings, lambda store: store.size(KEY)) < SOON
     hangs.set()
 

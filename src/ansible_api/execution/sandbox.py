@@ -193,7 +193,6 @@ class Play:
     grace: float
     guard: Guard | None = None
     _lease: Path | None = None
-    _end: float = 0.0
 
     def furnish(self, room: Workspace) -> None:
         """Write all that its start needs, before that: OSError when the disk does not take it."""
@@ -232,9 +231,8 @@ class Play:
 
     def keep(self) -> None:
         """Pass a renewed lease on to the guardian; to be called often."""
-        if self._lease and self.guard and (end := self.guard.end) != self._end:
-            os.utime(self._lease, (end, end))
-            self._end = end
+        if self._lease and self.guard:
+            os.utime(self._lease, (self.guard.end, self.guard.end))
 
     def terminate(self) -> None:
         """Ask the play to end; its guardian kills what still lives after the grace."""

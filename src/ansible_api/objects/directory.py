@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -11,13 +10,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Self, TypeVar
 
+from ansible_api import unfinished
 from ansible_api.errors import NotFound, Unavailable
 from ansible_api.objects import threads
 from ansible_api.objects.base import BLOCK, Reader, Source, Stored, checked_key, reading
 
 T = TypeVar("T")
 UNFINISHED = ".unfinished"  # no key begins with a dot
-UNFINISHED_AGE = 24 * 3600
 MOVES = 50
 OPEN_LIMIT = 10.0  # seconds
 CALL_LIMIT = 20.0  # for one step; writing an object is one, and has more time
@@ -34,7 +33,7 @@ class DirectoryStore:
         with _errors(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._unfinished.mkdir(mode=0o700, exist_ok=True)
-            self._sweep()
+            unfinished.sweep(self._unfinished.iterdir())
 
     @classmethod
     async def open(cls, root: Path) -> Self:
@@ -144,13 +143,6 @@ class DirectoryStore:
     def _try_to_write(self) -> None:
         with tempfile.TemporaryFile(dir=self._unfinished) as file:
             file.write(b"check")
-
-    def _sweep(self) -> None:
-        """Remove what writers that were killed have left."""
-        for file in self._unfinished.iterdir():
-            with suppress(FileNotFoundError):
-                if file.stat().st_mtime < time.time() - UNFINISHED_AGE:
-                    file.unlink()
 
 
 async def _answer(work: Future[T], limit: Callable[[], float] = lambda: CALL_LIMIT) -> T:

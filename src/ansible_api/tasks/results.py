@@ -5,7 +5,6 @@ the process that ran the play cannot do it any more.
 import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
+from ansible_api import unfinished
 from ansible_api.db import Database
 from ansible_api.errors import LeaseLost, Unavailable
 from ansible_api.events.summary import Counts
@@ -25,7 +25,6 @@ from ansible_api.jobs.store import Fence
 from ansible_api.logs import get_logger
 
 FOLDER = "results"
-UNFINISHED_AGE = 24 * 3600
 log = get_logger(__name__)
 
 
@@ -79,20 +78,20 @@ class Kept:
         """OSError: the disk does not take it."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = _path(folder, result.fence.job_id, result.fence.attempt)
-        unfinished = self._path.with_suffix(".unfinished")
+        partial = self._path.with_suffix(".unfinished")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(unfinished, flags, 0o600), "wb", buffering=0)
+        self._file = os.fdopen(os.open(partial, flags, 0o600), "wb", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             with os.fdopen(os.dup(self._file.fileno()), "w", encoding="utf-8") as file:
                 file.write(result.to_json())
             os.fsync(self._file)
-            unfinished.replace(self._path)
+            partial.replace(self._path)
             _sync(folder)
         except BaseException:
             self._file.close()
             with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
             raise
 
     def drop(self) -> None:
@@ -110,7 +109,7 @@ def replay(folder: Path, db: Database, ended: Callable[[Result], None]) -> None:
 
     One that cannot be written keeps no other waiting. Unavailable, in the end: some are left for the next time.
     """
-    _sweep(folder)
+    unfinished.sweep(folder.glob("*.unfinished"))
     away: Unavailable | None = None
     for path in sorted(folder.glob("*.json")):
         try:
@@ -159,14 +158,6 @@ def _write(db: Database, result: Result) -> bool:
             result, values={key: result.values[key] for key in ("events",) if key in result.values}, hosts={}
         )
         return db.write(lambda session: least.write(session))
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what was being written when its process died; that takes a moment, and no day."""
-    for path in folder.glob("*.unfinished"):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - UNFINISHED_AGE:
-                path.unlink()
 
 
 def _path(folder: Path, job_id: str, attempt: int) -> Path:

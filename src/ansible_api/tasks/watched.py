@@ -21,7 +21,7 @@ class WatchedDatabase(Database):
 
     def __init__(self, db: Database, lease: float) -> None:
         """A call longer than half a lease, in seconds, is an outage: workers could not renew theirs meanwhile."""
-        self.engine, self._writes = db.engine, db.engine.execution_options(sqlite_begin="IMMEDIATE")
+        self.engine, self._writes = db.engine, db._writes
         self._slow = lease / 2
         self._answered = 0.0
         self._healthy_since: float | None = None

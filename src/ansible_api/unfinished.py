@@ -1,0 +1,16 @@
+"""Files that are written aside and then renamed: what is left of those whose writers died."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+AGE = 24 * 3600  # seconds; to write one takes a moment, and no day
+
+
+def sweep(files: Iterable[Path]) -> None:
+    """Remove those that nobody can be writing any more."""
+    for file in files:
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime < time.time() - AGE:
+                file.unlink()
