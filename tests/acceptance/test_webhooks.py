@@ -106,52 +106,6 @@ def test_a_slow_receiver_delays_nobody(senders: Senders, webhook_sink: WebhookSi
     assert len({request.webhook_id for request in webhook_sink.requests}) == len(webhook_sink.requests) == 20
 
 
-HOSTILE = b"\x00\x1b[2J\xff\xed\xa0\x80 caf\xc3\xa9"
-TROUBLE: dict[str, tuple[str, Answer, int | None, str]] = {
-    "an error": ("http://{}/", Answer(500, body=b"no"), 500, "no"),
-    "a redirect": ("http://{}/", Answer(302, {"Location": "/other"}), 302, ""),
-    "a hostile text": (
-        "http://{}/",
-        Answer(503, body=HOSTILE),
-        503,
-        "\ufffd\ufffd[2J\ufffd\ufffd\ufffd\ufffd caf\u00e9",
-    ),
-    "a gigabyte": ("http://{}/", Answer(500, size=GIGABYTE), 500, "\ufffd" * 1024),
-    "a drip": ("http://{}/", Answer(500, body=b"." * 900, drip=0.1), 500, "....."),
-    "no answer": ("http://{}/", Answer(delay=60), None, f"no complete answer within {TIMEOUT:g} s"),
-    "a reset": ("http://{}/", Answer(reset=True), None, "reset by peer"),
-    "no HTTP": ("http://{}/", Answer(raw=b"\x00\xff hello\r\n\r\n"), None, "broke off"),
-    "large headers": (
-        "http://{}/",
-        Answer(500, {f"X-{number}": "x" * 60000 for number in range(4)}),
-        None,
-        "broke off",
-    ),
-    "no TLS": ("https://{}/", Answer(), None, "no TLS with 127.0.0.1"),
-    "nobody": ("http://127.0.0.1:{free}/", Answer(), None, "Connection refused"),
-    "no name": ("http://no-such-host.invalid/", Answer(), None, "no-such-host.invalid cannot be resolved"),
-}
-
-
-def test_every_kind_of_trouble_is_an_attempt_with_its_reason(senders: Senders, subtests: pytest.Subtests) -> None:
-    with ExitStack() as stack:
-        jobs: dict[str, tuple[str, WebhookSink]] = {}
-        for name, (url, answer, _, _) in TROUBLE.items():
-            sink = stack.enter_context(start_sink())
-            sink.default = answer
-            jobs[name] = senders.webhook(url.format(f"127.0.0.1:{sink.port}", free=free_port())), sink
-        for name, (_, _, status, words) in TROUBLE.items():
-            job_id, sink = jobs[name]
-            with subtests.test(name):
-                attempt = senders.attempts(job_id, 1)[0]
-                assert attempt["status"] == status, attempt
-                assert words in (attempt["error"] or attempt["answer"] or ""), attempt
-                assert attempt["duration_ms"] < (TIMEOUT + 1) * 1000
-                assert (attempt["error"] is None) is (status is not None)
-                assert sink.sent < GIGABYTE / 10
-                assert "/other" not in {request.path for request in sink.requests}
-
-
 def test_the_schedule_holds_and_the_id_stays(senders: Senders, webhook_sink: WebhookSink) -> None:
     secret = senders.service.run("webhook-secret", "create")
     newer = senders.service.run("webhook-secret", "create")
@@ -182,10 +136,11 @@ def test_the_body_is_what_the_api_says_of_the_job(senders: Senders, webhook_sink
 
 
 def test_gone_stops_and_retry_after_is_waited_for(senders: Senders, webhook_sink: WebhookSink) -> None:
-    webhook_sink.answer(410, Answer(429, {"Retry-After": "120"}))
+    webhook_sink.default = Answer(410)
     gone = senders.webhook(webhook_sink.url)
     senders.attempts(gone, 1)
     assert senders.delivery(gone)["state"] == "failed"
+    webhook_sink.default = Answer(429, {"Retry-After": "120"})
     busy = senders.webhook(webhook_sink.url)
     senders.attempts(busy, 1)
     delivery = senders.delivery(busy)
@@ -248,3 +203,50 @@ def _publish(service: Service, delivery_id: str, times: int) -> None:
             CeleryQueue(app).deliver(delivery_id)
     finally:
         dispose(app)
+
+
+HOSTILE = b"\x00\x1b[2J\xff\xed\xa0\x80 caf\xc3\xa9"
+TROUBLE: dict[str, tuple[str, Answer, int | None, str]] = {
+    "an error": ("http://{}/", Answer(500, body=b"no"), 500, "no"),
+    "a redirect": ("http://{}/", Answer(302, {"Location": "/other"}), 302, ""),
+    "a hostile text": (
+        "http://{}/",
+        Answer(503, body=HOSTILE),
+        503,
+        "\ufffd\ufffd[2J\ufffd\ufffd\ufffd\ufffd caf\u00e9",
+    ),
+    "a gigabyte": ("http://{}/", Answer(500, size=GIGABYTE), 500, "\ufffd" * 1024),
+    "a drip": ("http://{}/", Answer(500, body=b"." * 900, drip=0.1), 500, "....."),
+    "no answer": ("http://{}/", Answer(delay=60), None, f"no complete answer within {TIMEOUT:g} s"),
+    "a reset": ("http://{}/", Answer(reset=True), None, "reset by peer"),
+    "no HTTP": ("http://{}/", Answer(raw=b"\x00\xff hello\r\n\r\n"), None, "broke off"),
+    "large headers": (
+        "http://{}/",
+        Answer(500, {f"X-{number}": "x" * 60000 for number in range(4)}),
+        None,
+        "broke off",
+    ),
+    "no TLS": ("https://{}/", Answer(), None, "no TLS with 127.0.0.1"),
+    "nobody": ("http://127.0.0.1:{free}/", Answer(), None, "Connection refused"),
+    "no name": ("http://no-such-host.invalid/", Answer(), None, "no-such-host.invalid cannot be resolved"),
+}
+
+
+# The last: what it leaves is sent again to ports that nobody, or somebody else, listens on.
+def test_every_kind_of_trouble_is_an_attempt_with_its_reason(senders: Senders, subtests: pytest.Subtests) -> None:
+    with ExitStack() as stack:
+        jobs: dict[str, tuple[str, WebhookSink]] = {}
+        for name, (url, answer, _, _) in TROUBLE.items():
+            sink = stack.enter_context(start_sink())
+            sink.default = answer
+            jobs[name] = senders.webhook(url.format(f"127.0.0.1:{sink.port}", free=free_port())), sink
+        for name, (_, _, status, words) in TROUBLE.items():
+            job_id, sink = jobs[name]
+            with subtests.test(name):
+                attempt = senders.attempts(job_id, 1)[0]
+                assert attempt["status"] == status, attempt
+                assert words in (attempt["error"] or attempt["answer"] or ""), attempt
+                assert attempt["duration_ms"] < (TIMEOUT + 1) * 1000
+                assert (attempt["error"] is None) is (status is not None)
+                assert sink.sent < GIGABYTE / 10
+                assert "/other" not in {request.path for request in sink.requests}

@@ -30,7 +30,8 @@ from ansible_api.execution.source import GitLimits, checkout
 from ansible_api.processes import children
 repo, home = sys.argv[1], Path(sys.argv[2])
 def work(name):
-    checkout(repo, "main", None, cache=home / "cache", secrets_dir=home / "secrets", destination=home / name,
+    cache = home / "cache" / name  # its own: who asks the same of one cache at once gets one answer, from one server
+    checkout(repo, "main", None, cache=cache, secrets_dir=home / "secrets", destination=home / name,
         limits=GitLimits(), keep_going=lambda: True)
     commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(bytes(1)) for pid in children(os.getpid())}
     own = [pid for pid, command in commands.items() if b"ansible_api.execution.fork_server" in command]
