@@ -5,6 +5,7 @@ from typing import Any
 from celery import Celery
 from celery.backends.redis import RedisBackend
 from kombu import pools
+from kombu.transport.redis import QoS
 from kombu.utils.scheduling import round_robin_cycle
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
@@ -21,6 +22,24 @@ class DeliveryFirst(round_robin_cycle):
 
     def consume(self, n: int) -> list[str]:
         return sorted(self.items[:n], key=lambda queue: queue != Queue.DELIVERY)
+
+
+class RowsRestore(QoS):
+    """Acknowledges on connections that are there. What a broken one had, rows restore, not messages.
+
+    kombu would restore, or acknowledge, through a closed channel, which has dropped the broker's address, and Celery
+    would end the worker with all its plays.
+    """
+
+    restore_at_shutdown = False
+
+    def ack(self, delivery_tag: str) -> None:
+        if not self.channel.closed:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if not self.channel.closed:
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
 
 
 class ChordResults(RedisBackend):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +184,44 @@ def test_a_shutdown_ends_a_long_play_in_order_and_nothing_stays_running(
     assert worker.wait(30) == 0
     job = fresh_service.job(job_id)
     assert (job["status"], job["error"]["code"], _processes_of(job_id)) == ("lost", "worker_shutdown", [])
+
+
+# Once the file is there, the worker's next acknowledgement breaks Celery; with `hangs` it never ends by itself, either.
+BREAKING = """
+import runpy
+import sys
+import time
+from pathlib import Path
+from celery.concurrency.prefork import TaskPool
+from ansible_api.celery import RowsRestore
+broken, hangs = Path(sys.argv.pop(1)), sys.argv.pop(1) == "hangs"
+acknowledge = RowsRestore.ack
+def ack(self, delivery_tag):
+    if broken.exists():
+        raise AttributeError("broken by a test")
+    acknowledge(self, delivery_tag)
+RowsRestore.ack = ack
+if hangs:
+    TaskPool.on_stop = lambda self: time.sleep(300)
+runpy.run_module("ansible_api.cli", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "hangs"])
+def test_a_worker_that_breaks_lets_a_short_play_end_and_is_gone_itself(
+    fresh_service: Service, repo: Path, how: str
+) -> None:
+    broken = fresh_service.folder / "broken"
+    fresh_service.start_api()
+    fresh_service.env["SHUTDOWN_GRACE"] = "8"
+    fresh_service.command = (sys.executable, "-P", "-c", BREAKING, str(broken), how)
+    worker = fresh_service.start_worker()
+    job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
+    _wait_until_playing(fresh_service, job_id)
+    broken.touch()
+    fresh_service.submit(local_job(repo))
+    assert worker.wait(40) == (os.EX_SOFTWARE if how == "hangs" else 1)
+    assert fresh_service.job(job_id)["status"] == "successful"
 
 
 def _start(service: Service):  # type: ignore[no-untyped-def]

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -55,16 +54,19 @@ def _cut_once(rig: Installation, result: Result, load: Load, part: Part, network
     finally:
         network.mend()
     wait_for(lambda: _status(rig, rerun) == "successful", 60, message="the second attempt did not end")
-    time.sleep(LEASE)  # the first worker has told what it had to tell
-    with rig.client() as client:
-        attempts = client.get(f"/api/v1/jobs/{plain}").json()["attempts"]
-    late = attempts[-1]["late_outcome"]
-    result.expect(late and late["status"] == "successful", f"the late outcome of {plain}: {late}")
+    wait_for(lambda: _late(rig, plain) == "successful", 120, message=f"no late outcome of {plain}")
     result.expect(_row(rig, plain) == before, f"a late result changed {plain}: {before} {_row(rig, plain)}")
 
 
 def _status(rig: Installation, job_id: str) -> str:
     return str(rig.rows("SELECT status FROM $jobs WHERE id = %s", job_id)[0][0])
+
+
+def _late(rig: Installation, job_id: str) -> str | None:
+    """How the last play ended, as its worker told when it could."""
+    with rig.client() as client:
+        late = client.get(f"/api/v1/jobs/{job_id}").json()["attempts"][-1]["late_outcome"]
+    return late and str(late["status"])
 
 
 def _row(rig: Installation, job_id: str) -> list[tuple]:

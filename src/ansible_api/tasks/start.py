@@ -3,15 +3,16 @@
 import importlib
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
-from kombu.transport.redis import QoS
+from kombu.transport.redis import Channel
 
-from ansible_api.celery import create_app
+from ansible_api.celery import RowsRestore, create_app
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
@@ -24,6 +25,7 @@ from ansible_api.logs import configure_logs, get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
 from ansible_api.settings import Settings
+from ansible_api.tasks.end import EndStep
 from ansible_api.tasks.retries import check_policies
 from ansible_api.tasks.upkeep import UpkeepStep
 from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, start_child
@@ -46,9 +48,8 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)
-    # With a message unacknowledged while Redis goes away, kombu would look for its address after it has dropped it, and
-    # Celery would end the worker with all its plays. Rows restore what is lost, not messages.
-    QoS.restore_at_shutdown = False
+    app.steps["worker"].add(EndStep)
+    Channel.QoS = RowsRestore
     _connect_signals(settings, ready_file)
     app.set_current()
     _start(app, queues, concurrency)
@@ -76,11 +77,17 @@ def _connect_signals(settings: Settings, ready_file: Path | None) -> None:
         if ready_file is not None:
             ready_file.touch()
 
+    def tell_failure(sender: Any, **_: Any) -> None:
+        """Celery logs what it could not recover from, and would end as if all were well."""
+        if sender.exitcode:
+            sys.exit(sender.exitcode)
+
     def keep_logging(**_: Any) -> None:
         """Celery leaves logging alone when somebody listens to this signal."""
 
     # Celery holds receivers weakly unless told otherwise.
     signals.worker_shutting_down.connect(begin_shutdown, weak=False)
+    signals.worker_shutdown.connect(tell_failure, weak=False)
     signals.worker_ready.connect(tell_ready, weak=False)
     signals.setup_logging.connect(keep_logging, weak=False)
     signals.worker_process_init.connect(_begin_child, weak=False)
