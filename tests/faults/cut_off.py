@@ -31,7 +31,7 @@ def cut_off(rig: Installation, short: bool, _seed: int) -> Result:
     with watching(rig) as watch, _far_worker(rig) as (part, network):
         for _ in range(1 if short else 5):
             _cut_once(rig, result, load, part, network)
-        judge(rig, result, load.accepted, watch, limit=180)
+        judge(rig, result, load.accepted, watch)
     return result
 
 

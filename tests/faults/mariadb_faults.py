@@ -43,7 +43,7 @@ def mariadb_faults(rig: Installation, short: bool, seed: int) -> Result:
                 rig.mariadb.process.start()
         for load in loads:
             load.stop()
-        jobs = judge(rig, result, first.accepted, watch, limit=240)
+        jobs = judge(rig, result, first.accepted, watch)
         answers += [answer for load in loads for answer in load.answers]
     for answer in answers:
         refused = answer.status == 503 and answer.retry_after

@@ -79,7 +79,7 @@ def judge(
     accepted: Mapping[str, dict[str, Any]],
     watch: Watch | None = None,
     *,
-    limit: float = 120,
+    limit: float = 300,
     tidy: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """Wait until everything that was accepted has ended, then hold the promises against it; the jobs as answered.

@@ -34,7 +34,7 @@ def redis_faults(rig: Installation, short: bool, _seed: int) -> Result:
         rig.redis.process.resume()
         _every_queue_consumes(rig, result, load)
         load.stop()
-        judge(rig, result, load.accepted, watch, limit=180)
+        judge(rig, result, load.accepted, watch)
     _all_accepted_in_time(result, load.answers)
     return result
 

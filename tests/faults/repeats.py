@@ -33,7 +33,7 @@ def repeats(rig: Installation, short: bool, _seed: int) -> Result:
             time.sleep(0.5)
         ids = list(load.accepted)
         sender.send(ids)
-        jobs = judge(rig, result, load.accepted, limit=300)
+        jobs = judge(rig, result, load.accepted)
         before = {job_id: _row(rig, job_id) for job_id in ids}
         sender.send(ids)
         wait_for(lambda: _depth(app) == 0, 300, 0.2, message="the repeated messages were not taken")

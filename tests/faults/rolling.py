@@ -36,7 +36,7 @@ def rolling_restart(rig: Installation, short: bool, _seed: int) -> Result:
             rig.wait_until_ready(part)
         load.stop()
         # Those that never fit would only wait for their own end now.
-        jobs = judge(rig, result, load.accepted, watch, limit=240)
+        jobs = judge(rig, result, load.accepted, watch)
     for job_id, found in jobs.items():
         seconds = load.accepted[job_id]["extra_vars"]["seconds"]
         if seconds < grace / 2:
