@@ -15,16 +15,25 @@ from tests.waiting import wait_for
 
 # Below the range from which the kernel takes ports of outgoing connections (32768 and up): those come and go.
 PORTS = range(20000, 22000)
-_taken: set[int] = set()
 
 
 def free_port(*, offsets: Sequence[int] = (0,)) -> int:
     """A loopback port that nothing listens on, also not at these offsets from it; never the same one twice."""
     for port in random.sample(PORTS, len(PORTS)):
-        if port not in _taken and all(_is_free(port + offset) for offset in offsets):
-            _taken.add(port)
+        if all(_is_free(port + offset) for offset in offsets) and _is_mine(port):
             return port
     raise RuntimeError("no free port")
+
+
+def _is_mine(port: int) -> bool:
+    """Take a port for the life of this process: others may choose theirs before anything listens on this one."""
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(f"\0ansible-api-tests-{port}")
+        except OSError:
+            return False
+        claim.detach()
+    return True
 
 
 def _is_free(port: int) -> bool:
