@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     retry_policies: dict[str, RetryPolicy] = Field(
         {}, description='of single queues: {"git-heavy": {"max_attempts": 5, "base": 10, "cap": 600}}'
     )
+    priority_step: float = Field(
+        600.0, ge=0, description="a job that has waited so long is as urgent as a new one of the next priority"
+    )
+    team_weights: dict[str, float] = Field(
+        {}, description='shares of a queue that several teams want, 1 when not said: {"payments": 3}'
+    )
     republish_after: float = Field(5.0, gt=0, description="a queued job unclaimed for so long is published again")
     lease_preparing: float = Field(60.0, gt=0, description="a silent worker loses a job that has not begun to play")
     lease_playing: float = Field(300.0, gt=0, description="a silent worker loses a job that plays: it is lost")

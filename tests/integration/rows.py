@@ -21,6 +21,7 @@ SPEC = {
     "options": {},
 }
 OWNER = "node:1/2"
+INSERTED = ("key_id", "priority", "concurrency_group", "concurrency_limit", "urgency", "republish_after")
 
 
 def new_job(db: Database, *, team: str = "red", queue: str = "default", **columns: Any) -> str:
@@ -32,8 +33,12 @@ def new_job(db: Database, *, team: str = "red", queue: str = "default", **column
         "route_reason": "test",
         "trace_parent": None,
         "relaunch_of": None,
-    }
-    job = db.write(store.insert_job, republish_after=5.0, id=new_id("job"), team=team, queue=queue, **values)
+        "concurrency_group": None,
+        "concurrency_limit": None,
+        "urgency": 0.0,
+        "republish_after": 5.0,
+    } | {name: columns.pop(name) for name in INSERTED if name in columns}
+    job = db.write(store.insert_job, id=new_id("job"), team=team, queue=queue, **values)
     if columns:
         put(db, job.id, **columns)
     return job.id

@@ -21,6 +21,7 @@ from ansible_api.api import (
     webhooks,
 )
 from ansible_api.api.deps import Parts
+from ansible_api.api.feed import Feeder
 from ansible_api.api.middleware import RequestContext
 from ansible_api.api.publish import Publisher
 from ansible_api.credentials import store as credential_store
@@ -74,6 +75,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
     sender = celery.create_sender(settings)
     stack.callback(celery.dispose, sender)
     queue = CeleryQueue(sender)
+    publisher = Publisher(queue, timeout=settings.broker_timeout)
+    feeder = Feeder(db, publisher, settings)
+    await stack.enter_async_context(feeder.running())
     return Parts(
         settings=settings,
         db=db,
@@ -81,7 +85,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
         objects=await stack.enter_async_context(open_store(settings)),
         cipher=cipher,
         queue=queue,
-        publisher=Publisher(queue, timeout=settings.broker_timeout),
+        publisher=publisher,
+        feeder=feeder,
         probes=anyio.CapacityLimiter(1),
         trials=anyio.CapacityLimiter(4),
     )

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from enum import Enum, auto
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -118,10 +119,14 @@ def _relaunched(session: Session, team: str, job_id: str, wish: Relaunch) -> Job
 
 async def _submitted(request: Request, service: Parts, submission: Submission, wait: Patience) -> Response:
     """Write the job, tell the workers, and wait for its end as long as the caller wants to."""
-    job, is_new = await _accepted(request, service, submission)
+    job, how = await _accepted(request, service, submission)
+    is_new = how is not Accepted.BEFORE
     if is_new:
         JOBS_SUBMITTED.labels(job.queue).inc()
-        await service.publisher.enqueue(job)
+    if how is Accepted.PUBLISHED:
+        await service.publisher.enqueue(job.id, attempt=1, queue=job.queue, priority=job.priority)
+    elif how is Accepted.IN_LINE:
+        service.feeder.nudge(job.queue)
     if wait.seconds:
         await until_ended(request, service, submission.team, job.id, wait.seconds)
         job = await _look(request, service, submission.team, job.id)
@@ -131,7 +136,15 @@ async def _submitted(request: Request, service: Parts, submission: Submission, w
     return answer(job, 200, headers)
 
 
-async def _accepted(request: Request, service: Parts, submission: Submission) -> tuple[JobView, bool]:
+class Accepted(Enum):
+    """What comes next for a job that was sent."""
+
+    BEFORE = auto()  # nothing: an earlier request with its Idempotency-Key has made it
+    PUBLISHED = auto()  # the broker is told of it now
+    IN_LINE = auto()
+
+
+async def _accepted(request: Request, service: Parts, submission: Submission) -> tuple[JobView, Accepted]:
     base_url = _base_url(request, service)
     try:
         return await service.db.write(_accept, service, submission, base_url)
@@ -142,12 +155,13 @@ async def _accepted(request: Request, service: Parts, submission: Submission) ->
         return await service.db.write(_accept, service, submission, base_url)
 
 
-def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> tuple[JobView, bool]:
+def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> tuple[JobView, Accepted]:
     job, is_new = jobs.submit(session, service.cipher, submission, service.settings)
     url = submission.spec.options.callback_url
     if is_new and url is not None:
         deliveries.plan(session, service.cipher, team=job.team, job_id=job.id, url=url)
-    return jobs.views(session, [job], base_url=base_url)[0], is_new
+    how = Accepted.BEFORE if not is_new else Accepted.PUBLISHED if job.republish_at else Accepted.IN_LINE
+    return jobs.views(session, [job], base_url=base_url)[0], how
 
 
 Label = Annotated[str, StringConstraints(pattern=r"^[^=]{1,63}=.{0,255}$")]

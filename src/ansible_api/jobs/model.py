@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ansible_api.db import Base, UtcDateTime
@@ -21,6 +21,8 @@ class Job(Base):
         Index(None, "status", "republish_at"),
         Index(None, "closed_at", "finished_at"),
         Index("ix_jobs_status_queue", "status", "queue", "priority", "queued_at"),
+        Index("ix_jobs_line", "status", "queue", "republish_at", "team", "key_id", "turn_at"),
+        Index("ix_jobs_team_concurrency_group", "team", "concurrency_group", "status"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -32,12 +34,16 @@ class Job(Base):
     queue: Mapped[str] = mapped_column(String(32))
     priority: Mapped[int] = mapped_column(Integer)
     route_reason: Mapped[str] = mapped_column(String(255))
+    turn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its place in line: see jobs/line.py
+    concurrency_group: Mapped[str | None] = mapped_column(String(128))
+    concurrency_limit: Mapped[int | None] = mapped_column(Integer)
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     # Attempts that came to nothing, by a loss or by transient trouble; those that a shutdown handed back do not count.
     failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Of a job that waits: when its message counts as lost; null: it stands in line, and the broker knows nothing of it.
     republish_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     republish_count: Mapped[int] = mapped_column(Integer, default=0)
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -98,6 +104,37 @@ class WorkerNode(Base):
     slots: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    drain_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it was told to take no more jobs
+
+
+class QueuePause(Base):
+    """A queue of which no job begins."""
+
+    __tablename__ = "queue_pauses"
+
+    queue: Mapped[str] = mapped_column(String(32), primary_key=True)
+    paused_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    paused_by: Mapped[str | None] = mapped_column(String(40))
+
+
+class ConcurrencyGroup(Base):
+    """Jobs of which only so many run at once; its row is locked by whoever counts them."""
+
+    __tablename__ = "concurrency_groups"
+
+    team: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+
+
+class Repository(Base):
+    """What fetching a git repository has cost; its address is kept as a digest, for it may tell secrets."""
+
+    __tablename__ = "repositories"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes
+    seconds: Mapped[float] = mapped_column(Float)
+    measured_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class JobLabel(Base):

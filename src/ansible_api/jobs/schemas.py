@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ansible_api.jobs.model import Job, JobAttempt, JobHost
 from ansible_api.jobs.state import Phase, Status
-from ansible_api.jobs.workers import WhyWaiting
+from ansible_api.jobs.why_waiting import WhyWaiting
 from ansible_api.routing import Queue
 
 

@@ -19,16 +19,17 @@ from ansible_api.execution.execute import PhaseStarted, Stopped, execute
 from ansible_api.execution.preparation import Assignment
 from ansible_api.execution.sandbox import Guard
 from ansible_api.execution.verdict import Outcome
-from ansible_api.jobs import store
+from ansible_api.jobs import line, store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
 from ansible_api.jobs.store import Fence, Return
 from ansible_api.logs import get_logger
 from ansible_api.objects import put_in_time, with_store
-from ansible_api.routing import Queue, TaskName
+from ansible_api.routing import TaskName
 from ansible_api.tasks import results
 from ansible_api.tasks.artifacts import keep_artifacts
+from ansible_api.tasks.feed import feed, queues_after
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.results import Kept, Result
 from ansible_api.tasks.retries import retries
@@ -49,12 +50,15 @@ def run_job(job_id: str) -> None:
     worker = current()
     job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
     if job is None:
+        worker.db.write(line.put_back, job_id)
         return
     with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=job.attempt, queue=job.queue):
         log.info("attempt began")
         attempt = Attempt(worker, job)
         end = attempt.run()
         attempt.record(end)
+        with suppress(Unavailable):  # upkeep does it
+            feed(worker.db, worker.queue, worker.settings, queues_after(worker.db, job))
 
 
 End = Outcome | Return | None  # Return: it shall wait again; None: the job is no longer ours, write nothing
@@ -127,15 +131,8 @@ class Attempt:
                 log.info("attempt handed back", reason=end.message, pause=end.pause, status=status)
                 if status is Status.CANCELED:
                     self._announce(status)
-                elif status is Status.QUEUED and not end.pause:
-                    self._enqueue_again()
             case None:
                 pass
-
-    def _enqueue_again(self) -> None:
-        job = self._job
-        with suppress(Unavailable):  # upkeep publishes what waits
-            self._worker.queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         result = self._result(outcome)

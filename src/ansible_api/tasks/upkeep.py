@@ -25,9 +25,10 @@ from ansible_api.jobs.model import Job
 from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.logs import get_logger
-from ansible_api.routing import Queue
+from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks import results
+from ansible_api.tasks.feed import feed
 from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
@@ -68,7 +69,7 @@ class Upkeep:
                 if not results.lies_in(self._results, job.id, job.attempt):
                     self._attempt(partial(self._end, job))
         self._attempt(self._be_present)
-        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._rescue_logs):
+        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._feed, self._rescue_logs):
             self._attempt(repair)
 
     def _attempt(self, repair: Callable[[], None]) -> None:
@@ -140,11 +141,7 @@ class Upkeep:
             self._follow_up(job, status)
 
     def _follow_up(self, job: Job, status: Status) -> None:
-        if status is Status.QUEUED and job.failures:
-            return  # it is published when its pause is over
-        if status is Status.QUEUED:
-            self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
-        else:
+        if status is not Status.QUEUED:
             with unforked():
                 telemetry.JOBS_ENDED.labels(job.queue, status).inc()
             self._queue.close(job.id, attempt=job.attempt)
@@ -173,12 +170,16 @@ class Upkeep:
         return self._queue.depth(Queue.DELIVERY) < DELIVERY_BACKLOG
 
     def _republish(self) -> None:
-        """Publish jobs whose pause is over, and again those whose message was lost."""
+        """Publish again the jobs whose message was lost."""
         for name in self._db.read(repairs.unclaimed):
             empty = self._queue.depth(Queue(name)) == 0
             for job in self._db.read(repairs.unpublished, name, empty=empty):
                 if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
+
+    def _feed(self) -> None:
+        """What other hands do at once: jobs whose pause is over, or whom nobody told the broker of."""
+        feed(self._db, self._queue, self._settings, JOB_QUEUES)
 
 
 class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -1,0 +1,56 @@
+"""Tells the broker which jobs are next when a new one stands in line: one look at a time, however many are new."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from ansible_api.api.publish import Publisher
+from ansible_api.db import AsyncDatabase
+from ansible_api.errors import Unavailable
+from ansible_api.jobs import line
+from ansible_api.logs import get_logger
+from ansible_api.routing import Queue
+from ansible_api.settings import Settings
+
+log = get_logger(__name__)
+
+
+class Feeder:
+    """What it leaves out, workers do when a job ends, and upkeep."""
+
+    def __init__(self, db: AsyncDatabase, publisher: Publisher, settings: Settings) -> None:
+        self._db, self._publisher, self._settings = db, publisher, settings
+        self._wanted: set[Queue] = set()
+        self._nudged = anyio.Event()
+
+    def nudge(self, queue: Queue) -> None:
+        """Have a look at the line of a queue soon."""
+        self._wanted.add(queue)
+        self._nudged.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._nudged.wait()
+            self._nudged = anyio.Event()
+            while self._wanted:
+                await self._feed(self._wanted.pop())
+
+    async def _feed(self, queue: Queue) -> None:
+        try:
+            if await self._db.read(line.room, queue):
+                settings = self._settings
+                weights, again = settings.team_weights, settings.republish_after
+                for job in await self._db.write(line.take, queue, weights=weights, republish_after=again):
+                    await self._publisher.enqueue(job.id, attempt=job.attempt + 1, queue=queue, priority=job.priority)
+        except Unavailable as error:
+            log.warning("a line waits for upkeep", queue=queue, reason=error.detail)
+        except Exception:
+            log.exception("a line waits for upkeep", queue=queue)
