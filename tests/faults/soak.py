@@ -11,6 +11,7 @@ from tests.faults.oracle import judge, watching
 from tests.faults.report import Result
 
 IN_FLIGHT = 200
+PLAY = 12.0  # seconds: more would leave the machine nothing for the scenario beside
 GROWTH = 0.05  # over the last half
 PAUSE = 5.0
 Samples = dict[str, list[tuple[float, float]]]
@@ -22,7 +23,7 @@ def soak(rig: Installation, short: bool, _seed: int) -> Result:
     seconds = 20.0 if short else 1200.0
     samples: Samples = defaultdict(list)
     with watching(rig) as watch:
-        load = Load(rig, None, lambda _: job(rig, seconds=0.1), pause=0, in_flight=IN_FLIGHT).start()
+        load = Load(rig, None, lambda _: job(rig, seconds=0.1 if short else PLAY), pause=0, in_flight=IN_FLIGHT).start()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             _sample(rig, samples)
