@@ -15,7 +15,6 @@ def upgrade() -> None:
     op.create_table(
         "repositories",
         sa.Column("sha256", sa.String(64), nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("measured_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name="pk_repositories"),

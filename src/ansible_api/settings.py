@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ansible_api.errors import StartupError
@@ -43,6 +43,15 @@ class RetryPolicy(BaseModel):
     max_attempts: int | None = Field(None, ge=1)
     base: float | None = Field(None, gt=0)
     cap: float | None = Field(None, gt=0)
+
+
+class QueueLimits(BaseModel):
+    """What jobs of a queue may take: none is not said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_timeout: int | None = Field(None, ge=1, description="longest options.timeout, in seconds")
+    max_running: int | None = Field(None, ge=1, description="jobs that run at once, of all workers")
 
 
 class Settings(BaseSettings):
@@ -83,6 +92,10 @@ class Settings(BaseSettings):
 
     # Queues and attempts
     long_running_after: int = Field(3600, gt=0, description="a longer options.timeout goes to long-running")
+    git_heavy_after: float = Field(10.0, gt=0, description="a repository that took longer to fetch goes to git-heavy")
+    queue_limits: dict[str, QueueLimits] = Field(
+        {}, description='of single queues: {"default": {"max_timeout": 1800, "max_running": 20}}'
+    )
     max_attempts: int = Field(3, ge=1, description="attempts that may come to nothing, by loss or transient trouble")
     retry_base: float = Field(5.0, gt=0, description="first pause after transient trouble; doubles, with jitter")
     retry_cap: float = Field(300.0, gt=0, description="longest pause between attempts")
@@ -92,7 +105,8 @@ class Settings(BaseSettings):
     priority_step: float = Field(
         600.0, ge=0, description="a job that has waited so long is as urgent as a new one of the next priority"
     )
-    team_weights: dict[str, float] = Field(
+    operator_team: str = Field("default", description="its admins may pause queues and drain workers")
+    team_weights: dict[str, PositiveFloat] = Field(
         {}, description='shares of a queue that several teams want, 1 when not said: {"payments": 3}'
     )
     republish_after: float = Field(5.0, gt=0, description="a queued job unclaimed for so long is published again")

@@ -17,6 +17,7 @@ from ansible_api.api import (
     keys,
     logs,
     openapi,
+    queues,
     stream,
     webhooks,
 )
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestContext)
     errors.install(app)
     openapi.install(app)
-    for door in (jobs, artifacts, logs, stream, credentials, keys, deliveries, webhooks, health):
+    for door in (jobs, artifacts, logs, stream, credentials, keys, deliveries, webhooks, queues, health):
         app.include_router(door.router)
     return app
 

@@ -67,3 +67,13 @@ def _with_role(needed: Role) -> Callable[[Parts, HTTPAuthorizationCredentials | 
 Viewer = Annotated[Holder, Depends(_with_role(Role.VIEWER))]
 Submitter = Annotated[Holder, Depends(_with_role(Role.SUBMITTER))]
 Admin = Annotated[Holder, Depends(_with_role(Role.ADMIN))]
+
+
+async def _operator(service: Service, caller: Admin) -> Holder:
+    """What concerns all teams is for the admins of one of them."""
+    if caller.team != service.settings.operator_team:
+        raise Forbidden(f"this concerns all teams: it takes an admin of the team {service.settings.operator_team}")
+    return caller
+
+
+Operator = Annotated[Holder, Depends(_operator)]

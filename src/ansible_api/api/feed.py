@@ -9,6 +9,7 @@ from ansible_api.api.publish import Publisher
 from ansible_api.db import AsyncDatabase
 from ansible_api.errors import Unavailable
 from ansible_api.jobs import line
+from ansible_api.jobs.line import Rules
 from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
@@ -45,10 +46,9 @@ class Feeder:
 
     async def _feed(self, queue: Queue) -> None:
         try:
-            if await self._db.read(line.room, queue):
-                settings = self._settings
-                weights, again = settings.team_weights, settings.republish_after
-                for job in await self._db.write(line.take, queue, weights=weights, republish_after=again):
+            rules = Rules.of(self._settings, queue)
+            if await self._db.read(line.room, queue, rules):
+                for job in await self._db.write(line.take, queue, rules):
                     await self._publisher.enqueue(job.id, attempt=job.attempt + 1, queue=queue, priority=job.priority)
         except Unavailable as error:
             log.warning("a line waits for upkeep", queue=queue, reason=error.detail)

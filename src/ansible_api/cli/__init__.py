@@ -24,6 +24,7 @@ COMMANDS = {
     "jobs": "jobs",
     "cancel": "cancel",
     "relaunch": "relaunch",
+    "queues": "queues",
 }
 
 

@@ -6,6 +6,8 @@ goes first, and what waits long enough overtakes even that: no job starves. `fai
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
 
 from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
 from sqlalchemy.orm import Session
@@ -16,12 +18,27 @@ from ansible_api.jobs.fairness import Group, Line, Waiting, choose
 from ansible_api.jobs.model import Job, QueuePause
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.workers import slots_of
+from ansible_api.settings import QueueLimits, Settings
 
 AHEAD = 2  # jobs that the broker holds beyond what can begin now: a slot that gets free has its next job at once
 _QUEUED = Job.status == Status.QUEUED
 _IN_LINE = (_QUEUED, Job.republish_at.is_(None))
 _PUBLISHED = (_QUEUED, Job.republish_at.is_not(None))
 _DUE = or_(Job.next_attempt_at.is_(None), Job.next_attempt_at <= now_plus())
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a queue is served."""
+
+    republish_after: float  # seconds after which the message of a job that nobody has claimed counts as lost
+    weights: Mapping[str, float] = field(default_factory=dict)  # of teams
+    max_running: int | None = None  # jobs of the queue at once
+
+    @classmethod
+    def of(cls, settings: Settings, queue: str) -> Self:
+        limits = settings.queue_limits.get(queue, QueueLimits())
+        return cls(settings.republish_after, settings.team_weights, limits.max_running)
 
 
 def goes_ahead(session: Session, queue: str) -> bool:
@@ -34,31 +51,38 @@ def is_paused(session: Session, queue: str) -> bool:
     return session.get(QueuePause, queue) is not None
 
 
-def room(session: Session, queue: str) -> int:
+def room(session: Session, queue: str, rules: Rules) -> int:
     """How many more jobs of a queue the broker should know of; 0 also when none stands in line."""
     if session.scalar(select(Job.id).where(*_IN_LINE, Job.queue == queue).limit(1)) is None or is_paused(
         session, queue
     ):
         return 0
-    published = select(func.count()).select_from(Job).where(*_PUBLISHED, Job.queue == queue)
+    published = _count(session, *_PUBLISHED, Job.queue == queue)
     slots = slots_of(session, queue)
-    return max(0, max(0, slots.all - slots.busy) + AHEAD - (session.scalar(published) or 0))
+    free = max(0, slots.all - slots.busy) + AHEAD
+    if rules.max_running is not None:
+        free = min(free, rules.max_running - _count(session, Job.status == Status.RUNNING, Job.queue == queue))
+    return max(0, free - published)
 
 
-def take(session: Session, queue: str, *, weights: Mapping[str, float], republish_after: float) -> list[Waiting]:
+def take(session: Session, queue: str, rules: Rules) -> list[Waiting]:
     """Choose the jobs of a queue that are next, and note that the broker is told of them."""
-    wanted = room(session, queue)
+    wanted = room(session, queue, rules)
     if not wanted:
         return []
     in_group = _groups(session)
     lines = {line: _front(session, queue, line, in_group, wanted) for line in _lines(session, queue)}
-    chosen = choose(lines, wanted, held=_held(session, queue), in_group=in_group, weights=weights)
-    return [job for job in chosen if _published(session, job.id, republish_after)]
+    chosen = choose(lines, wanted, held=_held(session, queue), in_group=in_group, weights=rules.weights)
+    return [job for job in chosen if _published(session, job.id, rules.republish_after)]
 
 
 def put_back(session: Session, job_id: str) -> bool:
     """A job that could not begin stands in line again, in its old place."""
     return store.change(session, Job.id == job_id, *_PUBLISHED, republish_at=None, republish_count=0) == 1
+
+
+def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(Job).where(*wanted)) or 0
 
 
 def _published(session: Session, job_id: str, republish_after: float) -> bool:

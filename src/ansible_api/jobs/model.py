@@ -127,13 +127,12 @@ class ConcurrencyGroup(Base):
 
 
 class Repository(Base):
-    """What fetching a git repository has cost; its address is kept as a digest, for it may tell secrets."""
+    """A git repository that took long to fetch; its address is kept as a digest."""
 
     __tablename__ = "repositories"
 
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    size: Mapped[int] = mapped_column(BigInteger)  # bytes
-    seconds: Mapped[float] = mapped_column(Float)
+    seconds: Mapped[float] = mapped_column(Float)  # of the last fetch that found nothing in the cache
     measured_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -12,7 +12,7 @@ from ansible_api.db import new_id
 from ansible_api.egress import EgressDenied, Policy, check_url
 from ansible_api.egress.policy import check_host
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, Unavailable
-from ansible_api.jobs import attempts, groups, line, secrets, store
+from ansible_api.jobs import attempts, groups, line, repositories, secrets, store
 from ansible_api.jobs.fairness import Group
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
@@ -20,8 +20,8 @@ from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.text import repo_scheme
 from ansible_api.jobs.why_waiting import why_waiting
-from ansible_api.routing import route
-from ansible_api.settings import Settings
+from ansible_api.routing import Route, route
+from ansible_api.settings import QueueLimits, Settings
 
 CANCEL_TRIES = 5
 
@@ -122,9 +122,10 @@ def _known(session: Session, submission: Submission) -> Job | None:
 
 def _insert(session: Session, submission: Submission, settings: Settings) -> Job:
     spec = submission.spec
-    where = route(spec.workload(settings.default_timeout), long_running_after=settings.long_running_after)
-    concurrency = spec.options.concurrency
-    goes_ahead = concurrency is None and line.goes_ahead(session, where.queue)
+    where = _route(session, spec, settings)
+    concurrency, limits = spec.options.concurrency, settings.queue_limits.get(where.queue, QueueLimits())
+    counted = concurrency is not None or limits.max_running is not None
+    goes_ahead = not counted and line.goes_ahead(session, where.queue)
     return store.insert_job(
         session,
         id=new_id("job"),
@@ -141,6 +142,20 @@ def _insert(session: Session, submission: Submission, settings: Settings) -> Job
         urgency=where.priority * settings.priority_step,
         republish_after=settings.republish_after if goes_ahead else None,
     )
+
+
+def _route(session: Session, spec: JobSpec, settings: Settings) -> Route:
+    slowest = repositories.slowest(session, {location.repo for _, location in spec.git_locations()})
+    where = route(
+        spec.workload(settings.default_timeout, slowest),
+        long_running_after=settings.long_running_after,
+        git_heavy_after=settings.git_heavy_after,
+    )
+    longest = settings.queue_limits.get(where.queue, QueueLimits()).max_timeout
+    if longest is not None and (spec.options.timeout or settings.default_timeout) > longest:
+        detail = f"jobs of the queue {where.queue} take {longest} s at most ({where.reason}): give a shorter one"
+        raise InvalidRequest(errors=[FieldError("/options/timeout", detail)])
+    return where
 
 
 def _make_way(session: Session, submission: Submission) -> None:

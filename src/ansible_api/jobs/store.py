@@ -13,7 +13,7 @@ from ansible_api.db import now_plus, rows_changed
 from ansible_api.errors import LeaseLost, NotFound
 from ansible_api.jobs import attempts, groups
 from ansible_api.jobs.fairness import Group
-from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject, QueuePause
+from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject, QueuePause, WorkerNode
 from ansible_api.jobs.state import Phase, Status, may_move
 
 CLOSE_AFTER = 15.0  # seconds that the closing of an ended job may take before it is sent again
@@ -191,7 +191,10 @@ def objects(session: Session, job_id: str) -> Sequence[JobObject]:
 
 
 def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None:
-    """Take a queued job for `owner`; None: it is another's or not due, its queue is paused, or its group is full."""
+    """Take a queued job for `owner`; None: it is another's, not due or not to begin now.
+
+    That is: its queue is paused, its concurrency group is full, or the worker drains.
+    """
     alone = Job.concurrency_group.is_(None)
     if not (_take(session, job_id, owner, lease, alone) or _take_of_group(session, job_id, owner, lease)):
         return None
@@ -222,6 +225,7 @@ def _take(session: Session, job_id: str, owner: str, lease: float, *guards: Any)
         Status.RUNNING,
         Job.cancel_requested_at.is_(None),
         ~exists().where(QueuePause.queue == Job.queue),
+        ~exists().where(WorkerNode.node == owner.rpartition("/")[0], WorkerNode.drain_at.is_not(None)),
         due,
         *guards,
         attempt=Job.attempt + 1,

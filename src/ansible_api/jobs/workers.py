@@ -14,13 +14,15 @@ SILENT_AFTER = 30.0  # seconds without a word, then a worker counts as gone
 FORGOTTEN_AFTER = 3600.0
 
 
-def register(session: Session, node: str, queues: Sequence[str], slots: int) -> None:
-    """Say that a worker is there."""
+def register(session: Session, node: str, queues: Sequence[str], slots: int) -> bool:
+    """Say that a worker is there; True: it was told to take no more jobs."""
     known = update(WorkerNode).where(WorkerNode.node == node)
     if rows_changed(session, known, {"seen_at": now_plus()}) == 0:
         row = WorkerNode(node=node, queues=list(queues), slots=slots, started_at=now_plus(), seen_at=now_plus())
         session.add(row)
         session.execute(delete(WorkerNode).where(WorkerNode.seen_at < now_plus(-FORGOTTEN_AFTER)))
+        return False
+    return session.scalar(select(WorkerNode.drain_at).where(WorkerNode.node == node)) is not None
 
 
 def forget(session: Session, node: str) -> None:
@@ -45,18 +47,23 @@ class Slots:
 
 def slots_of(session: Session, queue: str) -> Slots:
     there = serving(session, queue)
-    busy = _held(session, [worker.node for worker in there]) if there else 0
+    busy = held(session, [worker.node for worker in there]) if there else 0
     return Slots(len(there), sum(worker.slots for worker in there), busy)
 
 
-def serving(session: Session, queue: str) -> list[WorkerNode]:
-    """The workers that are there and take jobs of a queue."""
-    there = (WorkerNode.seen_at > now_plus(-SILENT_AFTER), WorkerNode.drain_at.is_(None))
-    rows = session.scalars(select(WorkerNode).where(*there))
-    return [row for row in rows if queue in row.queues]
+def serving(session: Session, queue: str, *, draining: bool = False) -> list[WorkerNode]:
+    """The workers that are there and take jobs of a queue, or also those that were told to take no more."""
+    rows = session.scalars(select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER)))
+    return [row for row in rows if queue in row.queues and (draining or row.drain_at is None)]
 
 
-def _held(session: Session, nodes: Sequence[str]) -> int:
+def of_host(session: Session, host: str) -> Sequence[str]:
+    """The workers that are there on a host; their names begin with it."""
+    there = select(WorkerNode.node).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER))
+    return session.scalars(there.where(WorkerNode.node.startswith(f"{host}:", autoescape=True))).all()
+
+
+def held(session: Session, nodes: Sequence[str]) -> int:
     """How many jobs these workers run, of whatever queue."""
     node = func.substr(Job.lease_owner, 1, func.instr(Job.lease_owner, "/") - 1)  # as `tasks.worker.lease_owner`
     held = select(func.count()).select_from(Job).where(Job.status == Status.RUNNING, node.in_(nodes))

@@ -6,6 +6,7 @@ from ansible_api.db import Database
 from ansible_api.dispatch import JobQueue
 from ansible_api.jobs import groups, line
 from ansible_api.jobs.fairness import Group
+from ansible_api.jobs.line import Rules
 from ansible_api.jobs.model import Job
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
@@ -14,11 +15,10 @@ from ansible_api.settings import Settings
 def feed(db: Database, queue: JobQueue, settings: Settings, names: Iterable[str]) -> None:
     """Publish what is next in these queues, as far as there is room; Unavailable when database or broker are away."""
     for name in names:
-        if not db.read(line.room, name):
-            continue
-        next_ones = db.write(line.take, name, weights=settings.team_weights, republish_after=settings.republish_after)
-        for job in next_ones:
-            queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
+        rules = Rules.of(settings, name)
+        if db.read(line.room, name, rules):
+            for job in db.write(line.take, name, rules):
+                queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
 
 def queues_after(db: Database, job: Job) -> set[str]:

@@ -19,7 +19,7 @@ from ansible_api.execution.execute import PhaseStarted, Stopped, execute
 from ansible_api.execution.preparation import Assignment
 from ansible_api.execution.sandbox import Guard
 from ansible_api.execution.verdict import Outcome
-from ansible_api.jobs import line, store
+from ansible_api.jobs import line, repositories, store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
@@ -217,6 +217,15 @@ class Attempt:
             self._heartbeat.begin_play(**values)
         else:
             self._progress.set(**values)
+        if started.facts.get("source_cache") == "miss":
+            self._note_fetch(self._timings[Phase.SOURCE.value])
+
+    def _note_fetch(self, seconds: float) -> None:
+        """Who asks for the same repository next may be sent to other workers."""
+        repo, after = self._job.spec["source"].get("repo"), self._worker.settings.git_heavy_after
+        if repo is not None:
+            with suppress(Unavailable):
+                self._worker.db.write(repositories.measured, repo, seconds, slow_after=after)
 
     def _end_phase(self) -> None:
         seconds = time.monotonic() - self._phase_began

@@ -36,8 +36,10 @@ TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "
 log = get_logger(__name__)
 
 
-def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int, ready_file: Path | None) -> None:
-    """Serve some queues until SIGTERM; StartupError when database, master key or isolation are not right."""
+def run_worker(
+    settings: Settings, queues: Sequence[Queue], *, concurrency: int, ready_file: Path | None, once: bool = False
+) -> None:
+    """Serve some queues until SIGTERM, or for one job; StartupError when database, key or isolation are not right."""
     configure_logs(settings.log_level)
     _check(settings)
     # The node is named before the first fork: its children own their leases in its name.
@@ -54,7 +56,7 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
     Channel.QoS = RowsRestore
     _connect_signals(settings, ready_file)
     app.set_current()
-    _serve(app, queues, concurrency)
+    _serve(app, queues, concurrency, once=once)
 
 
 def _check(settings: Settings) -> None:
@@ -98,7 +100,7 @@ def _begin_child(**_: Any) -> None:
     start_child()
 
 
-def _serve(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
+def _serve(app: Celery, queues: Sequence[Queue], concurrency: int, *, once: bool) -> None:
     """Celery's worker as a program, without Celery's command line, which takes half a second to load."""
     pool = "+".join(queues) if len(queues) <= 2 else "all"
     worker = app.Worker(
@@ -109,6 +111,7 @@ def _serve(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
         without_gossip=True,
         without_mingle=True,
         loglevel="INFO",
+        once=once,
     )
     gc.freeze()  # nothing of what is loaded by now goes away: no collection looks at it, and children share its memory
     worker.start()

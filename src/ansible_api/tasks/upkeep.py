@@ -28,6 +28,7 @@ from ansible_api.logs import get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks import results
+from ansible_api.tasks.drain import Drain, OneJob
 from ansible_api.tasks.feed import feed
 from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
@@ -45,12 +46,13 @@ class Upkeep:
     """The repairs; `tick` does each once."""
 
     def __init__(
-        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], None] | None = None
+        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], bool] | None = None
     ) -> None:
-        """`presence` tells the database that this worker is there."""
+        """`presence` tells the database that this worker is there; True: it shall take no more jobs."""
         self._lease = min(settings.lease_preparing, settings.lease_playing)
         self._db = WatchedDatabase(db, self._lease)
         self._queue, self._settings, self._presence = queue, settings, presence
+        self.draining = False
         self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
         self._sent: dict[str, float] = {}  # when this worker published the webhooks that are due
@@ -92,7 +94,7 @@ class Upkeep:
 
     def _be_present(self) -> None:
         if self._presence:
-            self._db.write(self._presence)
+            self.draining = self._db.write(self._presence)
 
     def _trusts_leases(self) -> bool:
         """Leases end only after this process has seen the database healthy for one whole lease: after an outage
@@ -185,18 +187,23 @@ class Upkeep:
 class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Runs upkeep in a thread of the worker's main process for as long as the worker lives."""
 
-    def __init__(self, parent: Any, **options: Any) -> None:
+    def __init__(self, parent: Any, once: bool = False, **options: Any) -> None:
+        """`once`: the worker ends when it has run one job."""
         super().__init__(parent, **options)
         self._stop = threading.Event()
         self._db: Database | None = None
+        self._once = once
 
     def start(self, parent: Any) -> None:
         settings = load_settings()
         self._db = Database(settings.database_url.get_secret_value())
         presence = partial(workers.register, node=node_name(), queues=_queues(parent.app), slots=parent.concurrency)
         upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence)
+        drain = Drain(parent)
+        job = OneJob(drain, settings.state_dir) if self._once else None
         self._stop.clear()
-        threading.Thread(target=self._run, args=(upkeep, settings.upkeep_interval), name="upkeep", daemon=True).start()
+        arguments = (upkeep, settings.upkeep_interval, drain, job)
+        threading.Thread(target=self._run, args=arguments, name="upkeep", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
         self._stop.set()
@@ -204,12 +211,16 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             with suppress(Unavailable):  # it will be silent, which says the same
                 self._db.write(workers.forget, node_name())
 
-    def _run(self, upkeep: Upkeep, interval: float) -> None:
+    def _run(self, upkeep: Upkeep, interval: float, drain: Drain, job: OneJob | None) -> None:
         pause = 0.0
         while not self._stop.wait(pause):
             pause = interval * (0.75 + secrets.randbelow(500) / 1000)
             try:
                 upkeep.tick()
+                if upkeep.draining:
+                    drain.begin()
+                if job is not None:
+                    job.check()
             except Exception:
                 log.exception("upkeep failed")
 

@@ -6,12 +6,13 @@ import pytest
 
 from ansible_api.db import Database, now_plus
 from ansible_api.jobs import line, store, workers
+from ansible_api.jobs.line import Rules
 from ansible_api.jobs.model import QueuePause
 from tests.integration.rows import OWNER, at_once, new_job, put
 
 
 def take(db: Database, **weights: float) -> list[str]:
-    return [job.id for job in db.write(line.take, "default", weights=weights, republish_after=5.0)]
+    return [job.id for job in db.write(line.take, "default", Rules(5.0, weights))]
 
 
 def waiting(db: Database, count: int, **columns: object) -> list[str]:
