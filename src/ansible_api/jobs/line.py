@@ -57,12 +57,16 @@ def room(session: Session, queue: str, rules: Rules) -> int:
         session, queue
     ):
         return 0
-    published = _count(session, *_PUBLISHED, Job.queue == queue)
     slots = slots_of(session, queue)
     free = max(0, slots.all - slots.busy) + AHEAD
     if rules.max_running is not None:
         free = min(free, rules.max_running - _count(session, Job.status == Status.RUNNING, Job.queue == queue))
-    return max(0, free - published)
+    return max(0, free - published(session, queue))
+
+
+def published(session: Session, queue: str) -> int:
+    """How many waiting jobs of a queue the broker was told of."""
+    return _count(session, *_PUBLISHED, Job.queue == queue)
 
 
 def take(session: Session, queue: str, rules: Rules) -> list[Waiting]:
@@ -73,7 +77,7 @@ def take(session: Session, queue: str, rules: Rules) -> list[Waiting]:
     in_group = _groups(session)
     lines = {line: _front(session, queue, line, in_group, wanted) for line in _lines(session, queue)}
     chosen = choose(lines, wanted, held=_held(session, queue), in_group=in_group, weights=rules.weights)
-    return [job for job in chosen if _published(session, job.id, rules.republish_after)]
+    return [job for job in chosen if _publish(session, job.id, rules.republish_after)]
 
 
 def put_back(session: Session, job_id: str) -> bool:
@@ -85,7 +89,7 @@ def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
     return session.scalar(select(func.count()).select_from(Job).where(*wanted)) or 0
 
 
-def _published(session: Session, job_id: str, republish_after: float) -> bool:
+def _publish(session: Session, job_id: str, republish_after: float) -> bool:
     values = {"republish_at": now_plus(republish_after), "republish_count": 0}
     return store.change(session, Job.id == job_id, *_IN_LINE, **values) == 1
 

@@ -174,8 +174,8 @@ class Upkeep:
     def _republish(self) -> None:
         """Publish again the jobs whose message was lost."""
         for name in self._db.read(repairs.unclaimed):
-            empty = self._queue.depth(Queue(name)) == 0
-            for job in self._db.read(repairs.unpublished, name, empty=empty):
+            messages = self._queue.depth(Queue(name))
+            for job in self._db.read(repairs.unpublished, name, messages=messages):
                 if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
