@@ -20,7 +20,6 @@ from ansible_api.jobs.state import Status
 from ansible_api.jobs.workers import slots_of
 from ansible_api.settings import QueueLimits, Settings
 
-AHEAD = 2  # jobs that the broker holds beyond what can begin now: a slot that gets free has its next job at once
 _QUEUED = Job.status == Status.QUEUED
 _IN_LINE = (_QUEUED, Job.republish_at.is_(None))
 _PUBLISHED = (_QUEUED, Job.republish_at.is_not(None))
@@ -42,9 +41,9 @@ class Rules:
 
 
 def goes_ahead(session: Session, queue: str) -> bool:
-    """Whether a new job may be published without a look at the line: hardly anything waits, and nothing is paused."""
-    waiting = select(Job.id).where(_QUEUED, Job.queue == queue).limit(AHEAD)
-    return len(session.scalars(waiting).all()) < AHEAD and not is_paused(session, queue)
+    """Whether a new job may be published without a look at the line: nobody waits, a slot is free, no pause."""
+    nobody = session.scalar(select(Job.id).where(_QUEUED, Job.queue == queue).limit(1)) is None
+    return nobody and not is_paused(session, queue) and _free(session, queue) > 0
 
 
 def is_paused(session: Session, queue: str) -> bool:
@@ -57,11 +56,16 @@ def room(session: Session, queue: str, rules: Rules) -> int:
         session, queue
     ):
         return 0
-    slots = slots_of(session, queue)
-    free = max(0, slots.all - slots.busy) + AHEAD
+    free = _free(session, queue)
     if rules.max_running is not None:
         free = min(free, rules.max_running - _count(session, Job.status == Status.RUNNING, Job.queue == queue))
     return max(0, free - published(session, queue))
+
+
+def _free(session: Session, queue: str) -> int:
+    """Slots in which jobs of a queue may begin; one when no worker is known, for one that nobody has heard of yet."""
+    slots = slots_of(session, queue)
+    return slots.all - slots.busy if slots.workers else 1
 
 
 def published(session: Session, queue: str) -> int:

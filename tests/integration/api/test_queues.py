@@ -81,11 +81,12 @@ async def test_a_queue_that_runs_no_jobs_cannot_be_paused(api: Api, name: str) -
     assert refused.json()["errors"][0]["pointer"] == "/path/name"
 
 
-async def test_beyond_the_first_two_jobs_stand_in_line(api: Api) -> None:
+async def test_beyond_the_slots_that_are_free_jobs_stand_in_line(api: Api) -> None:
+    api.database.write(workers.register, "node:1", ["default"], 3)
     async with api.client() as client:
-        for _ in range(5):
+        for _ in range(9):
             await client.post(JOBS, json=JOB)
-    assert api.parts.queue.depth(Queue.DEFAULT) == 2
+    await asyncio.to_thread(wait_for, lambda: api.parts.queue.depth(Queue.DEFAULT) == 3, 10)
 
 
 # Concurrency groups
