@@ -5,11 +5,13 @@ from typing import Any
 from celery import Celery
 from celery.backends.redis import RedisBackend
 from kombu import pools
+from kombu.entity import Exchange
+from kombu.entity import Queue as KombuQueue
 from kombu.transport.redis import QoS
 from kombu.utils.scheduling import round_robin_cycle
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
-from ansible_api.routing import Queue
+from ansible_api.routing import Queue, TaskName
 from ansible_api.settings import Settings
 
 
@@ -64,8 +66,11 @@ def create_app(settings: Settings) -> Celery:
     app = Celery("ansible_api", set_as_current=False)
     app.config_from_object("celeryconfig")
     redis = settings.redis_url.get_secret_value()
+    broker = settings.broker_url.get_secret_value() if settings.broker_url else celery_url(redis, BROKER_DB)
+    if is_rabbitmq(broker):
+        app.conf.update(_on_rabbitmq())
     app.conf.update(
-        broker_url=settings.broker_url.get_secret_value() if settings.broker_url else celery_url(redis, BROKER_DB),
+        broker_url=broker,
         result_backend=f"{__name__}:{ChordResults.__name__}+{celery_url(redis, RESULT_DB).removeprefix('redis+')}",
         worker_max_tasks_per_child=settings.child_max_jobs,
         worker_max_memory_per_child=settings.child_max_memory // 1024,
@@ -73,10 +78,35 @@ def create_app(settings: Settings) -> Celery:
     return app
 
 
+def is_rabbitmq(broker_url: str) -> bool:
+    return broker_url.startswith(("amqp://", "amqps://"))
+
+
+def _on_rabbitmq() -> dict[str, Any]:
+    """Queues that are replicated, and a broker that says that it has what it was sent.
+
+    There a worker gets as many messages as it has slots without asking for them: acknowledged at its end, a job's message
+    keeps the next one with the broker, for a worker that has a slot free. Sent again by the broker it changes nothing.
+    """
+    quorum = {"x-queue-type": "quorum"}
+    return {
+        "task_queues": [
+            KombuQueue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=quorum) for name in Queue
+        ],
+        "task_default_queue_type": "quorum",
+        "task_annotations": {TaskName.RUN_JOB.value: {"acks_late": True}},
+        "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5.0},
+    }
+
+
 def create_sender(settings: Settings) -> Celery:
     """The app for a process that answers callers: it waits for the broker no longer than `broker_timeout`."""
     app = create_app(settings)
-    limits = {"socket_timeout": settings.broker_timeout, "socket_connect_timeout": settings.broker_timeout}
+    limit = settings.broker_timeout
+    if is_rabbitmq(app.conf.broker_url):
+        limits = {"read_timeout": limit, "write_timeout": limit, "connect_timeout": limit, "confirm_timeout": limit}
+    else:
+        limits = {"socket_timeout": limit, "socket_connect_timeout": limit}
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, **limits, "max_retries": 0}
     app.conf.update(
         broker_connection_timeout=settings.broker_timeout,

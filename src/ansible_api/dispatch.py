@@ -6,10 +6,12 @@ A message is a hint. Losing one costs time, repeating one costs nothing: the row
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+from amqp.exceptions import AMQPError, NotFound
 from celery import Celery, chord
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from ansible_api.celery import is_rabbitmq
 from ansible_api.errors import Unavailable
 from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority, task_priority
 
@@ -77,6 +79,11 @@ class CeleryQueue:
     def _depth(self, queue: Queue) -> int:
         with self._app.connection_for_read() as connection:
             channel = connection.default_channel
+            if is_rabbitmq(str(self._app.conf.broker_url)):
+                try:
+                    return int(channel.queue_declare(queue.value, passive=True).message_count)
+                except NotFound:  # nobody has sent to it, or served it, so far
+                    return 0
             # Declared in full: kombu's passive declaration overlooks queues under a key prefix of Redis.
             arguments = channel.prepare_queue_arguments({}, max_priority=HIGHEST_PRIORITY)
             return int(channel.queue_declare(queue.value, durable=True, auto_delete=False, arguments=arguments)[1])
@@ -98,5 +105,5 @@ class CeleryQueue:
         try:
             with self._guard:
                 return send()
-        except (OperationalError, OSError, RedisError) as error:
+        except (OperationalError, OSError, RedisError, AMQPError) as error:
             raise Unavailable(f"the broker is away: {type(error).__name__}") from error
