@@ -85,8 +85,8 @@ def is_rabbitmq(broker_url: str) -> bool:
 def _on_rabbitmq() -> dict[str, Any]:
     """Queues that are replicated, and a broker that says that it has what it was sent.
 
-    There a worker gets as many messages as it has slots without asking for them: acknowledged at its end, a job's message
-    keeps the next one with the broker, for a worker that has a slot free. Sent again by the broker it changes nothing.
+    There a worker gets as many messages as it has slots without asking for them. Acknowledged at its end, a job's
+    message keeps the next one with the broker, for a worker that has a slot free; sent again it changes nothing.
     """
     quorum = {"x-queue-type": "quorum"}
     return {
