@@ -33,6 +33,7 @@ SETTINGS = {
     "LEASE_PREPARING": str(LEASE),
     "LEASE_PLAYING": str(LEASE),
     "SHUTDOWN_GRACE": "30",
+    "UPKEEP_INTERVAL": "2",
     "HOT_EVENTS_TTL": "60",
     "WEBHOOK_TIMEOUT": "3",
     "WEBHOOK_HOLD": "5",
