@@ -33,6 +33,8 @@ SETTINGS = {
     "LEASE_PREPARING": str(LEASE),
     "LEASE_PLAYING": str(LEASE),
     "SHUTDOWN_GRACE": "30",
+    "UPKEEP_INTERVAL": "2",
+    "CHILD_MAX_JOBS": "40",  # tasks: a child that takes the place of one that has done its share begins with more
     "HOT_EVENTS_TTL": "60",
     "WEBHOOK_TIMEOUT": "3",
     "WEBHOOK_HOLD": "5",

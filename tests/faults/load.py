@@ -81,7 +81,7 @@ class Load:
         number = 0
         while not self._stop.is_set() and (self.count is None or number < self.count):
             if self._full():
-                self._stop.wait(0.2)
+                self._stop.wait(0.5)
                 continue
             self.submit(self.make(number))
             number += 1
