@@ -7,7 +7,7 @@ goes first, and what waits long enough overtakes even that: no job starves. `fai
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
 from sqlalchemy.orm import Session
@@ -126,7 +126,7 @@ def _is_full(group: Group, number: int) -> ColumnElement[bool]:
     return and_(Job.concurrency_group == group.name, Job.concurrency_limit <= number)
 
 
-def _waiting(row: Row, line: Line) -> Waiting:
+def _waiting(row: Row[Any], line: Line) -> Waiting:
     group = Group(line.team, row.concurrency_group) if row.concurrency_group is not None else None
     # Without a turn: written by the version before this one.
     turn_at = row.turn_at or row.created_at
@@ -151,5 +151,5 @@ def _groups(session: Session) -> Counter[Group]:
             *standing, Job.concurrency_group.is_not(None)
         )
         for team, name, number in session.execute(wanted.group_by(Job.team, Job.concurrency_group)):
-            found[Group(team, name)] += number
+            found[Group(team, name or "")] += number
     return found

@@ -94,5 +94,5 @@ def _position(session: Session, job: Job) -> int:
         due = or_(ahead.c.next_attempt_at.is_(None), ahead.c.next_attempt_at <= now_plus())
         mine += session.scalar(select(func.count()).select_from(ahead).where(due)) or 0
     others = select(Job.team, Job.key_id).where(*waiting, ~and_(*own)).limit(MOST_COUNTED)
-    lines = Counter(session.execute(others).tuples())
+    lines = Counter((team, key_id) for team, key_id in session.execute(others))
     return min(MOST_COUNTED, mine + sum(min(number, mine - 1) for number in lines.values()))
