@@ -1,4 +1,7 @@
-"""The part of the chart's values.schema.json that settings.py dictates; `python -m tests.contract.chart_schema` renews it."""
+"""What settings.py dictates of the chart's values.schema.json.
+
+`python -m tests.contract.chart_schema` renews it.
+"""
 
 import json
 from pathlib import Path

@@ -88,12 +88,15 @@ MATRIX: dict[str, dict[str, Any]] = {
 
 
 def merged(*values: dict[str, Any]) -> dict[str, Any]:
-    """Later values into earlier ones, as Helm does with files of values."""
+    """Later values into earlier ones, as Helm does with files of values; null removes."""
     result: dict[str, Any] = {}
     for one in values:
         for key, value in one.items():
             old = result.get(key)
-            result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+            if value is None and key in result:
+                del result[key]
+            else:
+                result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result
 
 

@@ -40,11 +40,10 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* Image and rights of a container; of (dict "root" $ "securityContext" {…}). */}}
+{{/* Image and rights of a container, whose entry point is `ansible-api`; of (dict "root" $ "securityContext" {…}). */}}
 {{- define "ansible-api.container" -}}
 image: {{ printf "%s:%s" .root.Values.image.repository (default .root.Chart.AppVersion .root.Values.image.tag) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-command: [ansible-api]
 securityContext:
   {{- mergeOverwrite (deepCopy .root.Values.securityContext) (default dict .securityContext) | toYaml | nindent 2 }}
 {{- end -}}
