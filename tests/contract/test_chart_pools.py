@@ -81,6 +81,18 @@ def test_in_job_mode_the_defaults_concurrency_does_not_hold() -> None:
     assert "1" in worker(scaled["spec"]["jobTargetRef"]["template"])["args"]
 
 
+def test_what_a_pool_says_replaces_the_default_also_when_it_is_nothing() -> None:
+    defaults = {"workerDefaults": {"drain": 60, "podAnnotations": {"a/b": "c"}, "concurrency": 3}}
+    pool = {"drain": 0, "podAnnotations": {}, "securityContext": {"readOnlyRootFilesystem": False}}
+    spec = _deployment(defaults, {"workers": {"default": pool}})["spec"]["template"]
+    assert "lifecycle" not in worker(spec)
+    assert "a/b" not in spec["metadata"]["annotations"]
+    assert worker(spec)["securityContext"]["readOnlyRootFilesystem"] is False
+    assert worker(spec)["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    other = _deployment(defaults, name="ci-ansible-api-worker-git-heavy")["spec"]["template"]
+    assert worker(other)["lifecycle"]["preStop"]["exec"]["command"][1] == "60"
+
+
 def test_each_pool_has_a_budget_of_its_own() -> None:
     budgets = of_kind(render(MATRIX["least"]), "PodDisruptionBudget")
     assert len(budgets) == 6

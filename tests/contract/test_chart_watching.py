@@ -90,10 +90,9 @@ def test_the_limit_of_a_late_start_is_a_bucket() -> None:
 
 def test_values_of_several_apis_are_not_added_up() -> None:
     """Each API tells the same of the queues."""
-    gauges = "|".join(GAUGES)
     for query in QUERIES:
-        for before in re.findall(rf"(\S+ \([^()]*\)|absent|label_values)\s*\((?:{gauges})\b", query):
-            assert before.startswith(("max", "by")) or before == "absent", query
+        for found in re.finditer(rf"(?:{'|'.join(GAUGES)})\b", query):
+            assert re.search(r"(max by \([^)]*\) \(|absent\()$", query[: found.start()]), query
 
 
 def test_every_alert_tells_how_bad_it_is_and_what_it_means() -> None:

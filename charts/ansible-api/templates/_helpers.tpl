@@ -28,6 +28,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
+{{/* The first map with what the second says instead, in JSON; Helm's mergeOverwrite may keep what false or 0 shall replace. */}}
+{{- define "ansible-api.over" -}}
+{{- $all := deepCopy (index . 0) -}}
+{{- range $key, $value := index . 1 -}}
+{{- $_ := set $all $key $value -}}
+{{- end -}}
+{{- toJson $all -}}
+{{- end -}}
+
 {{/* A value as the text of an environment variable; numbers of values.yaml are floats, sizes must not become 1e+10. */}}
 {{- define "ansible-api.text" -}}
 {{- if or (kindIs "map" .) (kindIs "slice" .) -}}
@@ -57,7 +66,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if and .Values.ingress.enabled .Values.ingress.host -}}
 {{- $_ := set $settings "public_url" (printf "%s://%s" (ternary "https" "http" (ne .Values.ingress.tlsSecret "")) .Values.ingress.host) -}}
 {{- end -}}
-{{- include "ansible-api.variables" (mergeOverwrite $settings .Values.config) -}}
+{{- include "ansible-api.variables" (fromJson (include "ansible-api.over" (list $settings .Values.config))) -}}
 {{- end -}}
 
 {{/* Secrets that are used: file name → where it comes from and the variable that names the file, in JSON. */}}
@@ -75,7 +84,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* A pool with what it does not say itself, in JSON; of (dict "root" $ "pool" $pool). */}}
 {{- define "ansible-api.pool" -}}
-{{- $pool := mergeOverwrite (deepCopy .root.Values.workerDefaults) .pool -}}
+{{- $pool := fromJson (include "ansible-api.over" (list .root.Values.workerDefaults .pool)) -}}
 {{- if eq $pool.mode "job" -}}{{- $_ := set $pool "concurrency" 1 -}}{{- end -}}
 {{- toJson $pool -}}
 {{- end -}}

@@ -6,7 +6,7 @@ automountServiceAccountToken: false
 # A Service of this name would put ANSIBLE_API_PORT and others into the environment, which the settings refuse.
 enableServiceLinks: false
 securityContext:
-  {{- mergeOverwrite (deepCopy .root.Values.podSecurityContext) (default dict .podSecurityContext) | toYaml | nindent 2 }}
+  {{- include "ansible-api.over" (list .root.Values.podSecurityContext .podSecurityContext) | fromJson | toYaml | nindent 2 }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
@@ -32,7 +32,7 @@ affinity:
 {{- with .place.topologySpreadConstraints }}
 topologySpreadConstraints:
   {{- range . }}
-  - {{- mergeOverwrite (dict "labelSelector" (dict "matchLabels" (fromYaml $.labels))) . | toYaml | nindent 4 }}
+  - {{- include "ansible-api.over" (list (dict "labelSelector" (dict "matchLabels" (fromYaml $.labels))) .) | fromJson | toYaml | nindent 4 }}
   {{- end }}
 {{- end }}
 {{- with .place.priorityClassName }}
@@ -45,7 +45,7 @@ priorityClassName: {{ . }}
 image: {{ printf "%s:%s" .root.Values.image.repository (default .root.Chart.AppVersion .root.Values.image.tag) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 securityContext:
-  {{- mergeOverwrite (deepCopy .root.Values.securityContext) (default dict .securityContext) | toYaml | nindent 2 }}
+  {{- include "ansible-api.over" (list .root.Values.securityContext .securityContext) | fromJson | toYaml | nindent 2 }}
 {{- end -}}
 
 {{/* Environment that is not settings: where a read-only root lets programs write, and where secrets lie. */}}
