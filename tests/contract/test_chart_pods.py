@@ -132,15 +132,15 @@ def test_flower_is_reached_by_port_forwarding_only() -> None:
 def test_a_worker_gets_as_long_to_end_as_its_drain_its_grace_and_the_kill_take(manifests: list[Manifest]) -> None:
     for name, pod in _workers(manifests):
         container = worker(pod)
-        hook = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["", "0"])
-        needed = int(hook[1]) + int(variables(container)["ANSIBLE_API_SHUTDOWN_GRACE"]) + 5 + 10
+        hook = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["0"])
+        needed = int(hook[-1]) + int(variables(container)["ANSIBLE_API_SHUTDOWN_GRACE"]) + 5 + 10
         assert pod["spec"]["terminationGracePeriodSeconds"] > needed, name
 
 
 def test_long_running_workers_drain_first_and_no_autoscaler_of_nodes_cuts_them_off() -> None:
     pod = dict(_workers(render()))["ci-ansible-api-worker-long-running"]
     hook = worker(pod)["lifecycle"]["preStop"]["exec"]["command"]
-    assert hook == ["timeout", "14400", "ansible-api", "worker", "drain"]
+    assert hook == ["ansible-api", "worker", "drain", "--timeout", "14400"]
     assert pod["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
 
 

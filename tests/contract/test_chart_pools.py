@@ -90,7 +90,7 @@ def test_what_a_pool_says_replaces_the_default_also_when_it_is_nothing() -> None
     assert worker(spec)["securityContext"]["readOnlyRootFilesystem"] is False
     assert worker(spec)["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     other = _deployment(defaults, name="ci-ansible-api-worker-git-heavy")["spec"]["template"]
-    assert worker(other)["lifecycle"]["preStop"]["exec"]["command"][1] == "60"
+    assert worker(other)["lifecycle"]["preStop"]["exec"]["command"][-1] == "60"
 
 
 def test_each_pool_has_a_budget_of_its_own() -> None:

@@ -77,15 +77,15 @@ spec:
         timeoutSeconds: 5
       livenessProbe:
         httpGet: {path: /health, port: metrics}
-        periodSeconds: 30
+        periodSeconds: 20
         timeoutSeconds: 10
-        failureThreshold: 5
+        failureThreshold: 3
       {{- if gt (int $pool.drain) 0 }}
       lifecycle:
         preStop:
           exec:
-            # The limit is here, so that what runs too long still gets its SIGTERM and its grace.
-            command: [timeout, {{ $pool.drain | int | quote }}, ansible-api, worker, drain]
+            # Its limit leaves the rest of the pod's grace to SIGTERM and to what runs too long.
+            command: [ansible-api, worker, drain, --timeout, {{ $pool.drain | int | quote }}]
       {{- end }}
       resources:
         {{- toYaml $pool.resources | nindent 8 }}
@@ -95,7 +95,7 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
   volumes:
-    {{- include "ansible-api.volumes" (dict "root" $root "state" $pool.stateVolume) | nindent 4 }}
+    {{- include "ansible-api.volumes" (dict "root" $root "state" (default (dict "emptyDir" (dict "sizeLimit" $pool.stateSize)) $pool.stateVolume)) | nindent 4 }}
     {{- with $root.Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
