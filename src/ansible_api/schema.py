@@ -64,7 +64,7 @@ def _trouble(engine: Engine) -> str | None:
 def check_current(connection: Connection) -> None:
     """As `require_current`, on an open connection.
 
-    A newer schema is taken: migrations only add, so that during an upgrade the version before goes on and can be started.
+    A newer schema is taken: migrations only add, so that the version before goes on, and starts, during an upgrade.
     """
     current, wanted = _current(connection), _head()
     if current is None or current < wanted:
