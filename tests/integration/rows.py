@@ -27,7 +27,7 @@ def new_job(db: Database, *, team: str = "red", queue: str = "default", **column
     """The id of a waiting job, with some columns set afterwards."""
     values = {
         "key_id": "k",
-        "spec": SPEC,
+        "spec": columns.pop("spec", SPEC),
         "priority": 5,
         "route_reason": "test",
         "trace_parent": None,

@@ -124,7 +124,7 @@ async def test_an_idempotency_key_is_printable_ascii(api: Api, subtests: pytest.
 async def test_a_caller_that_prefers_to_wait_gets_the_ended_job(api: Api) -> None:
     async with api.client() as client:
         posting = asyncio.create_task(client.post(JOBS, json=JOB, headers={"Prefer": "respond-async, wait=20"}))
-        [job] = await asyncio.to_thread(wait_for, lambda: api.database.read(listing.page, "red", limit=1, before=None))
+        [job] = await asyncio.to_thread(wait_for, lambda: api.database.read(listing.page, "red", limit=1).jobs)
         await asyncio.to_thread(lambda: api.worker(job.id).finish())
         ended = await posting
     assert (ended.status_code, ended.json()["status"]) == (200, "successful")
