@@ -14,7 +14,7 @@ from ansible_api.jobs import listing, store
 from ansible_api.jobs.listing import Filter
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
-from tests.integration.rows import SPEC, new_job, put
+from tests.integration.rows import SPEC, new_job, put, rows_read
 from tests.many_jobs import KEY, RARE_REPO, REPO, fill
 from tests.servers.mariadb import MariaDBServer
 
@@ -184,11 +184,6 @@ def large(migrated_mariadb: str, mariadb_server: MariaDBServer) -> Iterator[Data
     with database.engine.begin() as connection:
         connection.execute(text("DELETE FROM jobs"))
     database.close()
-
-
-def rows_read(session: Session) -> int:
-    found = session.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
-    return sum(int(number) for _, number in found)
 
 
 @pytest.mark.parametrize(("wanted", "most"), [

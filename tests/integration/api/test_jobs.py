@@ -212,7 +212,54 @@ async def test_lists_are_filtered_by_status_and_queue(api: Api) -> None:
         assert await ids("status=lost") == set()
 
 
+async def test_lists_are_filtered_by_what_a_request_says_and_when_it_came(api: Api) -> None:
+    role = {"source": {"type": "role", "repo": "https://git.example.com/roles.git", "path": "roles/Nginx"}}
+    async with api.client() as client, api.client() as other:
+        first = (await client.post(JOBS, json=JOB)).json()
+        second = (await other.post(JOBS, json=JOB | role)).json()
+
+        async def ids(**query: str) -> list[str]:
+            answer = await client.get(JOBS, params=query)
+            assert answer.status_code == 200, answer.text
+            return [job["id"] for job in answer.json()["items"]]
+
+        assert await ids(repo=role["source"]["repo"]) == [second["id"]]
+        assert await ids(repo="https://git.example.com/absent.git") == []
+        assert await ids(key=first["key_id"]) == [first["id"]]
+        assert await ids(text="nginx") == [second["id"]]
+        assert await ids(text="nginx", key=first["key_id"]) == []
+        assert await ids(created_after=first["created_at"], created_before=second["created_at"]) == [first["id"]]
+        assert await ids(created_after="2099-01-01T00:00:00+01:00") == []
+        assert await ids(created_before="0001-01-01T00:00:00Z") == []
+
+
+async def test_the_next_page_of_a_rare_job_begins_behind_those_that_were_looked_at(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LOOKED_AT", 2)
+    async with api.client() as client:
+        rare = (await client.post(JOBS, json=JOB | {"options": {"labels": {"kind": "rare"}}})).json()["id"]
+        for _ in range(5):
+            await client.post(JOBS, json=JOB)
+        pages, address = list[list[str]](), f"{JOBS}?text=rare&limit=1"
+        while address:
+            page = await client.get(address)
+            pages.append([job["id"] for job in page.json()["items"]])
+            address = page.links.get("next", {}).get("url", "")
+    assert len(pages) > 2
+    assert [job for page in pages for job in page] == [rare]
+
+
 WRONG_PARAMETERS = {
+    "repo=": "/query/repo",
+    "repo=--upload-pack=x": "/query/repo",
+    "key=ci": "/query/key",
+    "created_after=yesterday": "/query/created_after",
+    "created_after=2026-01-15T10:00:00": "/query/created_after",
+    "created_before=2026-13-01T00:00:00Z": "/query/created_before",
+    "text=": "/query/text",
+    "text=%00": "/query/text",
+    "label=env": "/query/label/0",
     "limit=0": "/query/limit",
     "limit=101": "/query/limit",
     "status=done": "/query/status/0",
