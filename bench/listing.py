@@ -1,4 +1,4 @@
-"""What a page of jobs costs when the table has a hundred times as many: `GET /jobs` on MariaDB, with and without filters."""
+"""What a page of jobs costs in a table of a hundred times as many: `GET /jobs` on MariaDB, without and with filters."""
 
 import time
 from contextlib import ExitStack

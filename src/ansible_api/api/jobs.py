@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -153,6 +154,9 @@ def _accept(session: Session, service: Parts, submission: Submission, base_url: 
 
 Label = Annotated[str, StringConstraints(pattern=r"^[^=]{1,63}=.{0,255}$")]
 KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
+# In every time zone years that databases know.
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
 SearchText = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
 
 
@@ -166,8 +170,8 @@ class JobFilter(BaseModel):
     repo: RepoUrl | None = Field(None, description="`source.repo`, as it was given")
     key: KeyId | None = Field(None, description="`key_id` of the job: the API key that submitted it")
     label: list[Label] = Field([], max_length=20, description="NAME=VALUE; repeat it for jobs that have them all")
-    created_after: AwareDatetime | None = Field(None, description="not before that time, such as 2026-01-15T10:00:00Z")
-    created_before: AwareDatetime | None = Field(None, description="before that time")
+    created_after: Moment | None = Field(None, description="not before that time, such as 2026-01-15T10:00:00Z")
+    created_before: Moment | None = Field(None, description="before that time")
     text: SearchText | None = Field(
         None, description="a part of the playbook's path, of repository, collection, role, or of a label; in any case"
     )

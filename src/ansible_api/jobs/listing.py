@@ -103,10 +103,11 @@ def _lanes(team: str, wanted: Filter) -> list[_Lane]:
         name, value = wanted.labels[0]
         same = (JobLabel.team == team, JobLabel.name == name, JobLabel.value == value)
         return [_Lane(JobLabel.job_id, same, "PRIMARY")]
-    for column, values in wanted.columns():
-        ours, index = getattr(Job, column), f"ix_jobs_team_{column}_id"
-        return [_Lane(Job.id, (Job.team == team, ours == value), index) for value in values]
-    return [_Lane(Job.id, (Job.team == team,), "ix_jobs_team_id")]
+    if not (columns := wanted.columns()):
+        return [_Lane(Job.id, (Job.team == team,), "ix_jobs_team_id")]
+    column, values = columns[0]
+    ours, index = getattr(Job, column), f"ix_jobs_team_{column}_id"
+    return [_Lane(Job.id, (Job.team == team, ours == value), index) for value in values]
 
 
 def _checks(team: str, wanted: Filter) -> list[ColumnElement[bool]]:
