@@ -62,7 +62,8 @@ def postpone(session: Session, job_ids: Collection[str]) -> None:
 def remove(session: Session, job_id: str) -> bool:
     """Delete a job and all rows about it; False: it has so many hosts that this takes another transaction."""
     hosts = session.scalars(select(JobHost.host).where(JobHost.job_id == job_id).limit(HOSTS_AT_ONCE)).all()
-    session.execute(delete(JobHost).where(JobHost.job_id == job_id, JobHost.host.in_(hosts)))
+    if hosts:
+        session.execute(delete(JobHost).where(JobHost.job_id == job_id, JobHost.host.in_(hosts)))
     if len(hosts) == HOSTS_AT_ONCE:
         return False
     session.execute(delete(Job).where(Job.id == job_id, Job.log_status == LogStatus.EXPIRED))
