@@ -43,7 +43,7 @@ class Filter:
     created_before: datetime | None = None
     text: str | None = None
 
-    def columns(self) -> list[tuple[str, Sequence[str]]]:
+    def columns(self) -> list[tuple[str, list[str]]]:
         """The columns that may lead, and what is wanted of them. The first leads: one with a single value if any."""
         values = {
             "repo": [] if self.repo is None else [self.repo[:LONGEST_REPO]],
@@ -66,8 +66,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """Ids in order, from one index: those of rows for which `where` holds."""
+    """Ids in order, from one index of a table: those of rows for which `where` holds."""
 
+    table: type[Job] | type[JobLabel]
     id: InstrumentedAttribute[str]
     where: tuple[ColumnElement[bool], ...]
     index: str
@@ -102,12 +103,12 @@ def _lanes(team: str, wanted: Filter) -> list[_Lane]:
     if wanted.labels:
         name, value = wanted.labels[0]
         same = (JobLabel.team == team, JobLabel.name == name, JobLabel.value == value)
-        return [_Lane(JobLabel.job_id, same, "PRIMARY")]
+        return [_Lane(JobLabel, JobLabel.job_id, same, "PRIMARY")]
     if not (columns := wanted.columns()):
-        return [_Lane(Job.id, (Job.team == team,), "ix_jobs_team_id")]
+        return [_Lane(Job, Job.id, (Job.team == team,), "ix_jobs_team_id")]
     column, values = columns[0]
     ours, index = getattr(Job, column), f"ix_jobs_team_{column}_id"
-    return [_Lane(Job.id, (Job.team == team, ours == value), index) for value in values]
+    return [_Lane(Job, Job.id, (Job.team == team, ours == value), index) for value in values]
 
 
 def _checks(team: str, wanted: Filter) -> list[ColumnElement[bool]]:
@@ -140,7 +141,7 @@ def _bounds(wanted: Filter, before: str | None) -> tuple[str | None, str | None]
 
 def _ids(
     lanes: Sequence[_Lane], limit: int, low: str | None, high: str | None, checks: Sequence[ColumnElement[bool]] = ()
-) -> Select[tuple[str]]:
+) -> Select[str]:
     """The largest ids of the lanes for which the checks hold; each lane is read no further than it has to be."""
     found = [_of_lane(lane, limit, low, high, checks) for lane in lanes]
     if len(found) == 1:
@@ -151,23 +152,29 @@ def _ids(
 
 def _of_lane(
     lane: _Lane, limit: int, low: str | None, high: str | None, checks: Sequence[ColumnElement[bool]]
-) -> Select[tuple[str]]:
+) -> Select[str]:
     ids = select(lane.id.label("id")).where(*lane.where, *checks).order_by(lane.id.desc()).limit(limit)
     if low is not None:
         ids = ids.where(lane.id >= low)
     if high is not None:
         ids = ids.where(lane.id < high)
     # By its statistics MariaDB may prefer other indexes, and read or sort far more.
-    if checks and lane.id.class_ is JobLabel:
+    if checks and lane.table is JobLabel:
         ids = ids.select_from(JobLabel).join(Job, Job.id == lane.id).prefix_with("STRAIGHT_JOIN", dialect="mysql")
         ids = ids.with_hint(Job, "FORCE INDEX (PRIMARY)", "mysql")
-    return ids.with_hint(lane.id.class_, f"FORCE INDEX ({lane.index})", "mysql")
+    return ids.with_hint(lane.table, f"FORCE INDEX ({lane.index})", "mysql")
 
 
 def _rows(session: Session, ids: Sequence[str]) -> Sequence[Job]:
-    long = (Job.plan, Job.artifacts, Job.spec, Job.search_text)
-    found = select(Job, _BRIEF_SPEC).options(*map(defer, long)).where(Job.id.in_(ids)).order_by(Job.id.desc())
-    rows = session.execute(found).all() if ids else ()
+    if not ids:
+        return []
+    found = (
+        select(Job, _BRIEF_SPEC)
+        .options(defer(Job.plan), defer(Job.artifacts), defer(Job.spec), defer(Job.search_text))
+        .where(Job.id.in_(ids))
+        .order_by(Job.id.desc())
+    )
+    rows = session.execute(found).all()
     for job, spec in rows:
         set_committed_value(job, "spec", spec)
     return [job for job, _ in rows]

@@ -42,8 +42,8 @@ class Retention:
         """Remove a batch; True: there may be more. Unavailable: database or object store are away."""
         keys_gone = self._db.write(retention.forget_keys, days=self._settings.retain_keys_days, limit=KEYS_AT_ONCE)
         with_store(self._settings, lambda objects: objects.check())  # else jobs would be taken in vain
-        days = {"logs_days": self._settings.retain_logs_days, "jobs_days": self._settings.retain_jobs_days}
-        taken = self._db.write(retention.take, **days, limit=BATCH)
+        logs_days, jobs_days = self._settings.retain_logs_days, self._settings.retain_jobs_days
+        taken = self._db.write(retention.take, logs_days=logs_days, jobs_days=jobs_days, limit=BATCH)
         if taken:
             emptied, trouble = with_store(self._settings, lambda objects: _empty(objects, taken))
             removed = self._settle(emptied) if emptied else 0
