@@ -27,6 +27,7 @@ from ansible_api.tasks.watched import WatchedDatabase
 BATCH = 100  # jobs
 KEYS_AT_ONCE = 1000
 JOBS_AT_ONCE = 8  # whose objects go side by side
+CHECK_LIMIT = 10.0  # seconds for a sign that the object store is there
 LIMIT = 30.0  # seconds for the objects of one batch; what is left is taken again
 PAUSE, BUSY_PAUSE = 60.0, 5.0  # seconds after a batch: the shorter one when there is more to do
 log = get_logger(__name__)
@@ -41,7 +42,7 @@ class Retention:
     def round(self) -> bool:
         """Remove a batch; True: there may be more. Unavailable: database or object store are away."""
         keys_gone = self._db.write(retention.forget_keys, days=self._settings.retain_keys_days, limit=KEYS_AT_ONCE)
-        with_store(self._settings, lambda objects: objects.check())  # else jobs would be taken in vain
+        with_store(self._settings, lambda objects: objects.check(CHECK_LIMIT))  # else jobs would be taken in vain
         logs_days, jobs_days = self._settings.retain_logs_days, self._settings.retain_jobs_days
         taken = self._db.write(retention.take, logs_days=logs_days, jobs_days=jobs_days, limit=BATCH)
         if taken:
