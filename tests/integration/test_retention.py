@@ -1,9 +1,6 @@
 """What has had its time goes, from the object store first; nothing else does, and nothing stays behind for ever."""
 
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,43 +8,25 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from ansible_api.celery import create_app
 from ansible_api.credentials.cipher import Cipher
-from ansible_api.db import Database, first_id, now_plus
+from ansible_api.db import Database, first_id
 from ansible_api.deliveries import store as deliveries
 from ansible_api.deliveries.model import Delivery
-from ansible_api.errors import Expired, Unavailable
+from ansible_api.errors import Unavailable
 from ansible_api.events import keys
-from ansible_api.jobs import closing, retention, store
-from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobObject
-from ansible_api.jobs.state import LogStatus, Status
+from ansible_api.jobs import retention, store
+from ansible_api.jobs.model import IdempotencyKey, Job, JobHost
 from ansible_api.models import metadata
-from ansible_api.objects import ObjectStore, with_store
 from ansible_api.objects.directory import DirectoryStore
 from ansible_api.settings import Settings
 from ansible_api.tasks import retention as tasks
-from ansible_api.tasks.rescue import rescue
-from ansible_api.tasks.retention import Retention, RetentionStep
-from ansible_api.tasks.upload import outcome
+from ansible_api.tasks.retention import Retention
+from tests.integration.aged import DAY, closed, keep, kept, on_s3, rounds, there
 from tests.integration.conftest import MASTER_KEY
 from tests.integration.rows import at_once, new_job, past, put, row, rows_read, running
-from tests.integration.spools import spool
 from tests.many_jobs import fill
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.s3 import S3Bucket, S3Server
-from tests.waiting import wait_for
-
-DAY = 86_400.0
-
-
-def on_s3(settings: Settings, bucket: S3Bucket) -> Settings:
-    place = {
-        "s3_bucket": bucket.name,
-        "s3_endpoint_url": bucket.endpoint_url,
-        "s3_access_key_id": bucket.access_key_id,
-        "s3_secret_access_key": SecretStr(bucket.secret_access_key),
-    }
-    return settings.model_copy(update={**place, "objects_dir": None})
 
 
 @pytest.fixture(params=["directory", "s3"])
@@ -56,65 +35,6 @@ def either(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     if request.param == "directory":
         return settings
     return on_s3(settings, request.getfixturevalue("s3_bucket"))
-
-
-def keep(settings: Settings, *names: str) -> None:
-    async def put_all(objects: ObjectStore) -> None:
-        for name in names:
-            await objects.put(name, b"x")
-
-    with_store(settings, put_all)
-
-
-def kept(settings: Settings) -> set[str]:
-    """The jobs that have any object."""
-
-    async def look(objects: ObjectStore) -> set[str]:
-        return {key.split("/")[1] async for key in objects.keys("jobs/")}
-
-    return with_store(settings, look)
-
-
-def there(db: Database) -> set[str]:
-    return set(db.read(lambda session: session.scalars(select(Job.id)).all()))
-
-
-def closed(
-    db: Database,
-    settings: Settings,
-    days: float,
-    *,
-    retain_days: int | None = None,
-    status: str = "stored",
-    **more: Any,
-) -> str:
-    """A job that was closed so many days ago, with a log, events and a file."""
-    fence = running(db)
-    job_id, given = fence.job_id, db.read(store.get, fence.job_id)
-    assert given is not None
-    put(db, job_id, spec={**given.spec, "options": {} if retain_days is None else {"retain_days": retain_days}})
-    db.write(store.add_labels, given, {"env": "prod"})
-    db.write(store.save_hosts, fence, {"web1": {"ok": 1}})
-    db.write(store.finish, fence, Status.SUCCESSFUL, events=1)
-    names = [keys.log_object(job_id, 1), keys.events_object(job_id, 1), keys.artifact(job_id, 1, 0)]
-    keep(settings, *names)
-    products = [
-        JobObject(job_id=job_id, attempt=1, kind=kind, key=name, size=1, sha256="x", created_at=now_plus())
-        for kind, name in zip(("log", "events"), names, strict=False)
-    ]
-    assert db.write(closing.close, job_id, 1, log_status=LogStatus(status), events=1, products=products)
-    aged = {"closed_at": past(days * DAY), "finished_at": past(days * DAY)}
-    if retain_days is not None:
-        aged["log_expires_at"] = past((days - retain_days) * DAY)
-    put(db, job_id, **(aged | more))
-    return job_id
-
-
-def rounds(db: Database, settings: Settings) -> None:
-    """As many as there is work for."""
-    work = Retention(db, settings)
-    while work.round():
-        pass
 
 
 def test_what_has_had_its_time_goes_and_all_else_stays(db: Database, either: Settings) -> None:
@@ -352,68 +272,3 @@ def test_what_is_due_is_found_without_reading_the_rest(migrated_mariadb: str, ma
     with db.engine.begin() as connection:
         connection.execute(delete(Job))
     db.close()
-
-
-# A log that has gone stays away
-
-
-def test_late_uploads_and_spools_bring_no_expired_log_back(db: Database, settings: Settings) -> None:
-    job_id = closed(db, settings, 31, status="partial")
-    path = spool(settings.state_dir, store.Fence(job_id, 1, "nobody"), 5)
-    rounds(db, settings)
-    told = [outcome(settings, db, job_id, 1, product) for product in ("log", "events")]
-    assert {each["status"] for each in told} == {"failed"}
-    product = JobObject(job_id=job_id, attempt=1, kind="log", key="k", size=1, sha256="x", created_at=now_plus())
-    assert not db.write(closing.close, job_id, 1, log_status=LogStatus.STORED, events=1, products=[product])
-    assert not db.write(closing.rescued, job_id, 1, events=5, stored=100)
-    rescue(db, settings)
-    assert (row(db, job_id)["log_status"], kept(settings), path.exists()) == ("expired", set(), False)
-    with pytest.raises(Expired):
-        db.read(store.with_log, "red", job_id)
-
-
-# In a worker
-
-
-@pytest.fixture
-def step(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RetentionStep]:
-    """Retention as a worker of some queues starts it, without its pauses."""
-    given = {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "MASTER_KEY": MASTER_KEY,
-        "OBJECTS_DIR": str(settings.objects_dir),
-        "STATE_DIR": str(settings.state_dir),
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(f"ANSIBLE_API_{name}", value)
-    monkeypatch.setattr(tasks, "PAUSE", 0.05)
-
-    def start(*queues: str) -> RetentionStep:
-        app = create_app(settings)
-        app.amqp.queues.select(queues)
-        parent = SimpleNamespace(app=app)
-        made = RetentionStep(parent)
-        made.start(parent)
-        return made
-
-    return start
-
-
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "retention"]
-
-
-def test_a_worker_of_delivery_removes_what_has_had_its_time(
-    db: Database, settings: Settings, step: Callable[..., RetentionStep]
-) -> None:
-    job_id = closed(db, settings, 91)
-    working = step("default", "delivery")
-    wait_for(lambda: job_id not in there(db), message="the job is still there")
-    working.stop(None)
-    wait_for(lambda: not threads(), message="it does not stop")
-
-
-def test_other_workers_have_nothing_to_do_with_it(step: Callable[..., RetentionStep]) -> None:
-    step("default", "git-heavy")
-    assert threads() == []
