@@ -147,6 +147,12 @@ class Settings(BaseSettings):
     artifact_files: int = Field(100, ge=0, description="most files that are kept of a play")
     artifact_size: int = Field(32 * MIB, description="largest file that is kept of a play")
     artifacts_size: int = Field(256 * MIB, description="of all files that are kept of a play")
+
+    # How long what has ended is kept; days
+    retain_logs_days: int = Field(30, ge=1, le=36500, description="logs and files of plays, when a job does not say")
+    retain_jobs_days: int = Field(90, ge=1, le=36500, description="ended jobs, and as long as their logs at least")
+    retain_keys_days: int = Field(2, ge=1, le=36500, description="Idempotency-Keys")
+
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod

@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ansible_api.db import Base, UtcDateTime
 from ansible_api.jobs.state import Phase, Status
 
+LONGEST_REPO = 255
+LONGEST_SEARCH_TEXT = 1000
+
 
 class Job(Base):
     """One job: what was asked, where it stands, who works on it."""
@@ -23,6 +26,8 @@ class Job(Base):
         Index("ix_jobs_status_queue", "status", "queue", "priority", "queued_at"),
         Index("ix_jobs_line", "status", "queue", "republish_at", "team", "key_id", "turn_at"),
         Index("ix_jobs_team_concurrency_group", "team", "concurrency_group", "status"),
+        Index(None, "log_status", "log_expires_at", "closed_at"),
+        *(Index(None, "team", column, "id") for column in ("repo", "queue", "key_id")),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -71,8 +76,12 @@ class Job(Base):
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
     log_status: Mapped[str] = mapped_column(String(16), default="pending")
+    # Where the request says how long; of an expired log: when to look again for what is left of it.
+    log_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     events: Mapped[int | None] = mapped_column(BigInteger)  # of this attempt; unknown while it runs
     trace_parent: Mapped[str | None] = mapped_column(String(64))
+    repo: Mapped[str | None] = mapped_column(String(LONGEST_REPO))  # the source's, or how it begins
+    search_text: Mapped[str | None] = mapped_column(String(LONGEST_SEARCH_TEXT))
 
 
 class JobAttempt(Base):
@@ -140,6 +149,7 @@ class JobLabel(Base):
     """A label of a job; the primary key serves the list of jobs that have it."""
 
     __tablename__ = "job_labels"
+    __table_args__ = (Index(None, "job_id"),)
 
     team: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -148,9 +158,10 @@ class JobLabel(Base):
 
 
 class IdempotencyKey(Base):
-    """Which job an Idempotency-Key stands for."""
+    """Which job an Idempotency-Key stands for; a job's id tells when that was."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "job_id"),)
 
     team: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -186,4 +197,4 @@ class JobObject(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # no longer written: see jobs.log_expires_at

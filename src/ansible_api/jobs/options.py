@@ -62,7 +62,7 @@ class Options(Model):
     on_worker_loss: Literal["lost", "rerun"] = Field(
         "lost", description="what becomes of a job whose worker vanished while it played; rerun plays it again"
     )
-    retain_days: int | None = Field(None, ge=1, le=3650, description="keep the log so long")
+    retain_days: int | None = Field(None, ge=1, le=3650, description="keep the log and the files so long")
     dry_run: Literal["plan"] | None = Field(
         None, description="prepare everything, say what would run on which hosts, and touch none"
     )

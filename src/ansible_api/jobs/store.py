@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from ansible_api.credentials.store import wipe_of_job
 from ansible_api.db import now_plus, rows_changed
-from ansible_api.errors import LeaseLost, NotFound
+from ansible_api.errors import Expired, LeaseLost, NotFound
 from ansible_api.jobs import attempts, groups
 from ansible_api.jobs.fairness import Group
+from ansible_api.jobs.listing import found_by
 from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject, QueuePause, WorkerNode
-from ansible_api.jobs.state import Phase, Status, may_move
+from ansible_api.jobs.state import LogStatus, Phase, Status, may_move
 
 CLOSE_AFTER = 15.0  # seconds that the closing of an ended job may take before it is sent again
 LONGEST_HOST = 255  # a play can call a host what it likes
@@ -77,6 +78,7 @@ class Standing:
     status: Status
     attempt: int
     playing: bool
+    log_expired: bool = False
 
 
 # Submission
@@ -96,10 +98,11 @@ _OWN_VALUES = (
     "concurrency_group",
     "concurrency_limit",
 )
+_FOUND_BY = ("repo", "search_text")
 _INSERT = (
     insert(Job)
     .values(
-        {name: bindparam(name) for name in _OWN_VALUES}
+        {name: bindparam(name) for name in (*_OWN_VALUES, *_FOUND_BY)}
         | {
             "created_at": now_plus(),
             "queued_at": now_plus(),
@@ -118,7 +121,8 @@ def insert_job(session: Session, *, republish_after: float | None, urgency: floa
     `urgency`: seconds that its priority is worth. `republish_after`: it is published now, and again after so many
     seconds; None: it stands in line.
     """
-    return session.scalars(_INSERT, values | {"republish_after": republish_after, "urgency": urgency}).one()
+    values |= {"republish_after": republish_after, "urgency": urgency, **found_by(values["spec"])}
+    return session.scalars(_INSERT, values).one()
 
 
 def add_labels(session: Session, job: Job, labels: Mapping[str, str]) -> None:
@@ -149,11 +153,20 @@ def get_of_team(session: Session, team: str, job_id: str) -> Job:
 def standing(session: Session, team: str, job_id: str) -> Standing:
     """Where the job stands; NotFound as `get_of_team`."""
     row = session.execute(
-        select(Job.status, Job.attempt, Job.play_started_at).where(Job.team == team, Job.id == job_id)
+        select(Job.status, Job.attempt, Job.play_started_at, Job.log_status).where(Job.team == team, Job.id == job_id)
     ).one_or_none()
     if row is None:
         raise NotFound("no such job")
-    return Standing(Status(row.status), row.attempt, row.play_started_at is not None)
+    expired = row.log_status == LogStatus.EXPIRED
+    return Standing(Status(row.status), row.attempt, row.play_started_at is not None, expired)
+
+
+def with_log(session: Session, team: str, job_id: str) -> Standing:
+    """As `standing`; Expired when the job's log and files have had their time."""
+    found = standing(session, team, job_id)
+    if found.log_expired:
+        raise Expired("the log and the files of this job have had their time: the job itself is still there")
+    return found
 
 
 def hosts(session: Session, job_id: str) -> Sequence[JobHost]:

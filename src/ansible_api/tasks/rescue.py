@@ -52,7 +52,7 @@ def _too_old(path: Path) -> bool:
 def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, attempt: int) -> bool:
     """Store what the log may lack; False: the spool is of no more use."""
     job = db.read(store.get, job_id)
-    if job is None or job.attempt != attempt or job.log_status == LogStatus.STORED:
+    if job is None or job.attempt != attempt or job.log_status in (LogStatus.STORED, LogStatus.EXPIRED):
         return False
     if _ended_well(job):
         return True

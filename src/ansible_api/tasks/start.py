@@ -28,6 +28,7 @@ from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
 from ansible_api.settings import Settings
 from ansible_api.tasks.end import EndStep
+from ansible_api.tasks.retention import RetentionStep
 from ansible_api.tasks.retries import check_policies
 from ansible_api.tasks.upkeep import UpkeepStep
 from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, start_child
@@ -52,6 +53,7 @@ def run_worker(
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)
+    app.steps["worker"].add(RetentionStep)
     app.steps["worker"].add(EndStep)
     Channel.QoS = RowsRestore
     _connect_signals(settings, ready_file)

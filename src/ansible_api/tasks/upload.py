@@ -45,7 +45,7 @@ def outcome(settings: Settings, db: Database, job_id: str, attempt: int, product
     expected: int | None = None
     try:
         job, done = db.read(_state, job_id, attempt, product)
-        if job is None or job.attempt != attempt or not Status(job.status).terminal:
+        if job is None or job.attempt != attempt or not Status(job.status).terminal or _is_expired(job):
             return {"kind": product, "status": LogStatus.FAILED, "expected": None}
         expected = job.events
         if done is not None:
@@ -58,6 +58,10 @@ def outcome(settings: Settings, db: Database, job_id: str, attempt: int, product
     except Exception:
         log.exception("upload failed", job_id=job_id, product=product)
     return {"kind": product, "status": LogStatus.FAILED, "expected": expected}
+
+
+def _is_expired(job: Job) -> bool:
+    return job.log_status == LogStatus.EXPIRED
 
 
 def _state(session: Session, job_id: str, attempt: int, product: str) -> tuple[Job | None, JobObject | None]:
