@@ -1,9 +1,8 @@
 """Tells the broker which jobs are next when a new one stands in line: one look at a time, however many are new."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-import anyio
 
 from ansible_api.api.publish import Publisher
 from ansible_api.db import AsyncDatabase
@@ -23,7 +22,7 @@ class Feeder:
     def __init__(self, db: AsyncDatabase, publisher: Publisher, settings: Settings) -> None:
         self._db, self._publisher, self._settings = db, publisher, settings
         self._wanted: set[Queue] = set()
-        self._nudged = anyio.Event()
+        self._nudged, self._ends = asyncio.Event(), False
 
     def nudge(self, queue: Queue) -> None:
         """Have a look at the line of a queue soon."""
@@ -32,15 +31,19 @@ class Feeder:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._run)
+        """It ends with what it does just now: nothing is broken off in the middle of a transaction."""
+        task = asyncio.create_task(self._run(), name="feeder")
+        try:
             yield
-            tasks.cancel_scope.cancel()
+        finally:
+            self._ends = True
+            self._nudged.set()
+            await task
 
     async def _run(self) -> None:
-        while True:
+        while not self._ends:
             await self._nudged.wait()
-            self._nudged = anyio.Event()
+            self._nudged.clear()
             while self._wanted:
                 await self._feed(self._wanted.pop())
 
