@@ -1,5 +1,7 @@
 """The Celery app. API and CLI use it to send by name; only a worker loads the tasks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -30,18 +32,29 @@ class RowsRestore(QoS):
     """Acknowledges on connections that are there. What a broken one had, rows restore, not messages.
 
     kombu would restore, or acknowledge, through a closed channel, which has dropped the broker's address, and Celery
-    would end the worker with all its plays.
+    would end the worker with all its plays. And a message for which the broker gives no answer would keep its place
+    among those that a worker may have: with enough of them it takes no more.
     """
 
     restore_at_shutdown = False
 
     def ack(self, delivery_tag: str) -> None:
-        if not self.channel.closed:
-            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        with self._given_up(delivery_tag):
+            if not self.channel.closed:
+                super().ack(delivery_tag)  # type: ignore[no-untyped-call]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        if not self.channel.closed:
-            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+        with self._given_up(delivery_tag):
+            if not self.channel.closed:
+                super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _given_up(self, delivery_tag: str) -> Iterator[None]:
+        """Its place is free afterwards, whatever the broker says, if anything."""
+        try:
+            yield
+        finally:
+            self._quick_ack(delivery_tag)
 
 
 class ChordResults(RedisBackend):  # type: ignore[misc]

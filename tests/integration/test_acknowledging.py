@@ -6,6 +6,7 @@ import pytest
 from kombu import Connection
 from kombu.message import Message
 from kombu.transport.redis import Channel
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from ansible_api.celery import RowsRestore
 from ansible_api.redis import BROKER_DB, celery_url
@@ -15,7 +16,8 @@ from tests.servers.redis import RedisServer
 @pytest.fixture
 def connection(redis_under_test: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     monkeypatch.setattr(Channel, "QoS", RowsRestore)
-    with Connection(celery_url(redis_under_test.url, BROKER_DB)) as made:
+    limits = {"socket_timeout": 0.3}
+    with Connection(celery_url(redis_under_test.url, BROKER_DB), transport_options=limits) as made:
         yield made
 
 
@@ -31,6 +33,23 @@ def test_a_message_whose_connection_has_gone_is_left_alone(connection: Connectio
         message = taken(connection)
         connection.close()
         getattr(message, answer)()
+
+
+def test_a_message_that_the_broker_does_not_answer_for_takes_no_place(
+    connection: Connection, redis_under_test: RedisServer
+) -> None:
+    for answer in ("ack", "reject", "requeue"):
+        message = taken(connection)
+        qos = message.channel.qos
+        qos.prefetch_count = 1
+        assert not qos.can_consume()
+        redis_under_test.process.pause()
+        try:
+            with pytest.raises(RedisTimeout):
+                getattr(message, answer)()
+        finally:
+            redis_under_test.process.resume()
+        assert qos.can_consume()
 
 
 def test_a_message_is_acknowledged_and_one_that_is_refused_comes_again(connection: Connection) -> None:
