@@ -21,6 +21,7 @@ from ansible_api.api import (
     webhooks,
 )
 from ansible_api.api.deps import Parts
+from ansible_api.api.metrics import QueueMetrics
 from ansible_api.api.middleware import RequestContext
 from ansible_api.api.publish import Publisher
 from ansible_api.credentials import store as credential_store
@@ -82,6 +83,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
         cipher=cipher,
         queue=queue,
         publisher=Publisher(queue, timeout=settings.broker_timeout),
+        queue_metrics=QueueMetrics(db),
         probes=anyio.CapacityLimiter(1),
         trials=anyio.CapacityLimiter(4),
     )

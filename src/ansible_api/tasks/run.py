@@ -52,6 +52,7 @@ def run_job(job_id: str) -> None:
         return
     with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=job.attempt, queue=job.queue):
         log.info("attempt began")
+        telemetry.QUEUE_SECONDS.labels(job.queue).observe(_seconds(job))
         attempt = Attempt(worker, job)
         end = attempt.run()
         attempt.record(end)
@@ -69,7 +70,8 @@ class Attempt:
         self._reruns = job.spec["options"].get("on_worker_loss") == "rerun"
         self._progress = Progress()
         self._timings = {Phase.QUEUED.value: _seconds(job)}
-        self._phase, self._phase_began = Phase.SOURCE, time.monotonic()
+        self._began = self._phase_began = time.monotonic()
+        self._phase = Phase.SOURCE
         self._outcome: Outcome | None = None
         self._kept: Kept | None = None
         self._heartbeat = Heartbeat(worker.db, self._fence, self._progress, worker.settings, shutdown)
@@ -80,7 +82,6 @@ class Attempt:
         try:
             return self._execute()
         except LeaseLost:
-            telemetry.LEASES_LOST.inc()
             log.warning("the job is no longer ours")
             return None
         except Stopped as stop:
@@ -184,6 +185,7 @@ class Attempt:
         with self._publisher() as publisher:
 
             def emit(event: Any) -> None:
+                telemetry.EVENTS.inc()
                 publisher.append(event)
                 self._progress.add(event)
 
@@ -216,6 +218,8 @@ class Attempt:
         self._phase, self._phase_began = started.phase, time.monotonic()
         values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
         values |= started.facts
+        if (cache := started.facts.get("source_cache")) is not None:
+            telemetry.GIT_CACHE.labels(cache).inc()
         if started.phase is Phase.PLAYING:
             self._heartbeat.begin_play(**values)
         else:
@@ -252,6 +256,7 @@ class Attempt:
     def _announce(self, status: Status) -> None:
         log.info("job ended", status=status)
         telemetry.JOBS_ENDED.labels(self._job.queue, status).inc()
+        telemetry.RUN_SECONDS.labels(self._job.queue, status).observe(time.monotonic() - self._began)
         mark_end(self._worker.redis, self._job.id, self._job.attempt, self._progress.last_seq)
         try:
             self._worker.queue.close(self._job.id, attempt=self._job.attempt)

@@ -136,6 +136,8 @@ class Upkeep:
         pause = policy.pause(job.failures) if job.failures else 0.0
         status = self._db.write(repairs.end_expired, job, max_attempts=policy.max_attempts, pause=pause)
         if status:
+            with unforked():
+                telemetry.LEASES_LOST.inc()
             log.warning("lease ended", job_id=job.id, attempt=job.attempt, status=status)
             self._follow_up(job, status)
 
