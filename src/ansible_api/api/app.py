@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
+from anyio import to_thread
 from fastapi import FastAPI
 
-from ansible_api import __version__, celery, redis
+from ansible_api import __version__, celery, redis, tracing
 from ansible_api.api import (
     artifacts,
     credentials,
@@ -43,6 +44,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            tracing.start("ansible-api")
+            stack.push_async_callback(to_thread.run_sync, tracing.stop)
             app.state.parts = await _open(settings, stack)
             yield
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
+from structlog.contextvars import bind_contextvars
 
 from ansible_api.api import PREFIX, examples
 from ansible_api.api.answers import answer, answer_with_etag
@@ -119,6 +120,7 @@ def _relaunched(session: Session, team: str, job_id: str, wish: Relaunch) -> Job
 async def _submitted(request: Request, service: Parts, submission: Submission, wait: Patience) -> Response:
     """Write the job, tell the workers, and wait for its end as long as the caller wants to."""
     job, is_new = await _accepted(request, service, submission)
+    bind_contextvars(job_id=job.id, attempt=job.attempt, queue=job.queue)
     if is_new:
         JOBS_SUBMITTED.labels(job.queue).inc()
         await service.publisher.enqueue(job)

@@ -33,6 +33,7 @@ from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.results import Kept, Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.secrets import open_secrets
+from ansible_api.tasks.trace import AttemptTrace
 from ansible_api.tasks.worker import Worker, current, shutdown
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def run_job(job_id: str) -> None:
     job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
     if job is None:
         return
-    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=job.attempt, queue=job.queue):
+    with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
         telemetry.QUEUE_SECONDS.labels(job.queue).observe(_seconds(job))
         attempt = Attempt(worker, job)
@@ -72,6 +73,7 @@ class Attempt:
         self._timings = {Phase.QUEUED.value: _seconds(job)}
         self._began = self._phase_began = time.monotonic()
         self._phase = Phase.SOURCE
+        self._trace = AttemptTrace(job)
         self._outcome: Outcome | None = None
         self._kept: Kept | None = None
         self._heartbeat = Heartbeat(worker.db, self._fence, self._progress, worker.settings, shutdown)
@@ -118,6 +120,7 @@ class Attempt:
         finally:
             if self._kept:
                 self._kept.leave()
+            self._trace.end(*_in_short(end))
 
     def _write(self, end: End) -> None:
         match end:
@@ -171,6 +174,7 @@ class Attempt:
         self._outcome = outcome
         self._end_phase()
         self._phase = Phase.FINISHING
+        self._trace.phase(Phase.FINISHING)
         try:
             self._kept = Kept(self._worker.settings.state_dir / results.FOLDER, self._result(outcome))
         except OSError as error:
@@ -186,6 +190,7 @@ class Attempt:
 
             def emit(event: Any) -> None:
                 telemetry.EVENTS.inc()
+                self._trace.event(event)
                 publisher.append(event)
                 self._progress.add(event)
 
@@ -216,6 +221,7 @@ class Attempt:
         """Note a phase; the start of the play is committed before it happens: the point of no return."""
         self._end_phase()
         self._phase, self._phase_began = started.phase, time.monotonic()
+        self._trace.phase(started.phase)
         values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
         values |= started.facts
         if (cache := started.facts.get("source_cache")) is not None:
@@ -277,6 +283,17 @@ def _persist(write: Callable[[], T], patience: float) -> T | None:
                 log.exception("gave up writing a result")
                 return None
             time.sleep(1.0)
+
+
+def _in_short(end: End) -> tuple[str, str | None]:
+    """What becomes of the job, and the code of what was wrong."""
+    match end:
+        case Outcome():
+            return end.status, end.error_code
+        case Return():
+            return Status.QUEUED, end.code
+        case None:
+            return "unknown", "lease_lost"
 
 
 def _error(error: JobError) -> Outcome:

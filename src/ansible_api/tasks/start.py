@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu.transport.redis import Channel
 
+from ansible_api import tracing
 from ansible_api.celery import RowsRestore, create_app
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
@@ -48,6 +49,7 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
         log.warning("Ansible has no bytecode and none can be written: every play starts a second later")
     if settings.objects_dir is None:
         importlib.import_module("ansible_api.objects.s3")  # once, before the first fork: each child would take a second
+    tracing.preload()
     own_dir(settings.state_dir)
     probe.serve(settings)
     app = create_app(settings)
@@ -107,7 +109,13 @@ def _begin_child(**_: Any) -> None:
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     probe.leave()
+    # Connected here, behind the tasks' own: what they still do at the end is told, too.
+    signals.worker_process_shutdown.connect(_end_child, weak=False)
     start_child()
+
+
+def _end_child(**_: Any) -> None:
+    tracing.stop()
 
 
 def _start(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:

@@ -138,7 +138,7 @@ class Upkeep:
         if status:
             with unforked():
                 telemetry.LEASES_LOST.inc()
-            log.warning("lease ended", job_id=job.id, attempt=job.attempt, status=status)
+            log.warning("lease ended", status=status, **job.log_fields)
             self._follow_up(job, status)
 
     def _follow_up(self, job: Job, status: Status) -> None:
