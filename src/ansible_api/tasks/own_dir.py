@@ -74,7 +74,8 @@ def _take(folder: Path) -> Path:
 
 def _hold(path: Path) -> None:
     """Lock it until this process and all that it forks have ended: the handle is never closed."""
-    fcntl.flock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # A probe that looks at it just now lets go at once.
+    fcntl.flock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX)
 
 
 def _is_free(path: Path) -> bool:
