@@ -59,7 +59,8 @@ def _last_beat(path: Path) -> float:
 
 def _take(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         with _alone(folder):
             for path in folder.glob("*/"):
                 if _is_free(path):

@@ -53,6 +53,12 @@ def test_what_a_dead_worker_left_goes_when_another_starts(tmp_path: Path, monkey
     assert not left.exists()
 
 
+def test_nobody_else_can_look_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_dir._Process, "path", None)
+    path = own_dir.own_dir(tmp_path / "new" / "state")
+    assert {each.stat().st_mode & 0o777 for each in (path, path.parent, path.parent.parent)} == {0o700}
+
+
 def test_it_is_asked_for_once(own: Path, tmp_path: Path) -> None:
     assert own_dir.own_dir(tmp_path) == own
 
