@@ -88,14 +88,13 @@ class LivenessStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Sends the canaries, from a thread that hangs when the process does, and keeps the heartbeat."""
 
     def start(self, parent: Any) -> None:
-        threading.Thread(target=self._run, name="liveness", daemon=True).start()
-
-    def _run(self) -> None:
         settings = load_settings()
-        heartbeat = own_dir(settings.state_dir) / HEARTBEAT
-        sender = create_sender(settings)
-        queue = CeleryQueue(sender, unforked())
+        # Made here, where nothing forks meanwhile: a child would inherit what another thread had half done.
+        arguments = CeleryQueue(create_sender(settings), unforked()), own_dir(settings.state_dir) / HEARTBEAT
         liveness.note()
+        threading.Thread(target=self._run, args=arguments, name="liveness", daemon=True).start()
+
+    def _run(self, queue: CeleryQueue, heartbeat: Path) -> None:
         while True:
             try:
                 self._beat(queue, heartbeat)
