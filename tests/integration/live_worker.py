@@ -1,4 +1,4 @@
-"""`python -m tests.integration.live_worker FOLDER LIMIT`: a real worker, quick to notice trouble, that tests can trouble.
+"""`python -m tests.integration.live_worker FOLDER LIMIT`: a real worker, quick to notice the trouble that a test makes.
 
 Files in the folder do it: `hang` stops the consumer's loop for as long as it is there, `deaf` makes the worker consume
 no more while its loop goes on. The task `tests.hold` takes a slot for as long as the file `hold` is there.
