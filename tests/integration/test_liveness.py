@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -122,14 +123,14 @@ def worker(redis_server: RedisServer, sqlite_url: str, tmp_path: Path, limit: fl
 
 def stays_healthy(worker: LiveWorker, seconds: float) -> None:
     """It is healthy at each look, for so long."""
-    looks: list[bool] = []
+    end = time.monotonic() + seconds
 
-    def looked_long_enough() -> bool:
-        looks.append(worker.healthy())
-        return not looks[-1] or len(looks) > seconds * 5
+    def over() -> str | None:
+        if not worker.healthy():
+            return "unhealthy"
+        return "healthy" if time.monotonic() > end else None
 
-    wait_for(looked_long_enough, timeout=seconds * 3, interval=0.2)
-    assert all(looks)
+    assert wait_for(over, timeout=seconds * 3, interval=0.2) == "healthy"
 
 
 def test_a_loop_that_hangs_is_noticed_also_by_the_command_for_probes(worker: LiveWorker) -> None:
