@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
-from celery.utils.log import get_logger as celery_logger
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
@@ -65,9 +64,8 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer: Any = None
 
     def start(self, parent: Any) -> None:
-        def take(_message: object, _payload: object, ack: Any, *_: object) -> None:
+        def take(*_: object) -> None:
             liveness.note()
-            ack(celery_logger(__name__), parent.connection_errors)
 
         def tick() -> None:
             # What is full takes nothing, and this loop runs: a worker whose plays last for hours is well.
