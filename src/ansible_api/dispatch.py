@@ -8,14 +8,25 @@ from typing import Any, Protocol
 
 from amqp.exceptions import AMQPError, NotFound
 from celery import Celery, chord
+from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from ansible_api.celery import is_rabbitmq
 from ansible_api.errors import Unavailable
-from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority, task_priority
+from ansible_api.routing import CANARY, HIGHEST_PRIORITY, Queue, TaskName, broker_priority, canary_queue, task_priority
 
 PRODUCTS = ("log", "events")
+CANARY_EXPIRES = 600.0  # seconds
+
+
+def canary_entity(node: str) -> KombuQueue:
+    """The queue of a worker's canaries, as the broker knows it: it goes by itself when the worker has gone.
+
+    Nothing is acknowledged: a broker that hangs at that would leave the worker with a message too many for ever.
+    """
+    name = canary_queue(node)
+    return KombuQueue(name, durable=True, expires=CANARY_EXPIRES, no_ack=True)  # type: ignore[no-untyped-call]
 
 
 class JobQueue(Protocol):
@@ -67,6 +78,22 @@ class CeleryQueue:
 
     def depth(self, queue: Queue) -> int:
         return int(self._guarded(lambda: self._depth(queue)))
+
+    def canary(self, node: str) -> None:
+        """Send one worker a message by which it shows that it consumes; without a worker it soon vanishes."""
+        self._guarded(lambda: self._send_canary(canary_entity(node)))
+
+    def _send_canary(self, queue: KombuQueue) -> None:
+        # Not as a task: Flower would list it, and a worker would need a free slot to take it.
+        with self._app.producer_or_acquire() as producer:
+            producer.publish(
+                [[], {}, {}],
+                headers={"task": CANARY, "id": CANARY},
+                routing_key=queue.name,
+                declare=[queue],
+                serializer="json",
+                retry=False,
+            )
 
     def check(self) -> None:
         """Ask the broker whether it is there."""

@@ -153,6 +153,10 @@ class Settings(BaseSettings):
     retain_jobs_days: int = Field(90, ge=1, le=36500, description="ended jobs, and as long as their logs at least")
     retain_keys_days: int = Field(2, ge=1, le=36500, description="Idempotency-Keys")
 
+    worker_port: int | None = Field(
+        None, ge=1, le=65535, description="a worker serves /metrics and /health there; absent: it serves nothing"
+    )
+    worker_address: str = Field("127.0.0.1", description="address on which it does so; 0.0.0.0 for all")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod

@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
 from ansible_api.api.feed import Feeder
+from ansible_api.api.metrics import QueueMetrics
 from ansible_api.api.publish import Publisher
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import AsyncDatabase
@@ -35,6 +36,7 @@ class Parts:
     queue: CeleryQueue
     publisher: Publisher
     feeder: Feeder
+    queue_metrics: QueueMetrics
     probes: anyio.CapacityLimiter  # threads that ask the broker whether it is there
     trials: anyio.CapacityLimiter  # threads that try credentials out
 

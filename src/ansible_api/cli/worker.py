@@ -29,9 +29,13 @@ def worker(
         return
     if once and concurrency != 1:
         raise CommandError("--once is for one job: add --concurrency 1")
+    settings = load_settings()
+    from ansible_api.tasks.metrics import count_in_files
+
+    count_in_files(settings)
     from ansible_api.tasks.start import run_worker
 
-    run_worker(load_settings(), queue or list(Queue), concurrency=concurrency, ready_file=ready_file, once=once)
+    run_worker(settings, queue or list(Queue), concurrency=concurrency, ready_file=ready_file, once=once)
 
 
 @app.command()
@@ -53,3 +57,13 @@ def drain(
     if left:
         raise CommandError(f"{left} jobs still run after {timeout:g} s")
     typer.echo(f"drained: {', '.join(nodes) or 'there was no worker'}")
+
+
+@app.command()
+def health() -> None:
+    """Say whether each worker of ANSIBLE_API_STATE_DIR consumes: for probes; 1 when one does not, or none is there."""
+    from ansible_api.tasks.own_dir import ailing
+
+    if trouble := ailing(load_settings().state_dir):
+        raise CommandError(trouble)
+    typer.echo("healthy")

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ansible_api.db import Base, UtcDateTime
 from ansible_api.jobs.state import Phase, Status
+from ansible_api.tracing import trace_id
 
 LONGEST_REPO = 255
 LONGEST_SEARCH_TEXT = 1000
@@ -82,6 +83,13 @@ class Job(Base):
     trace_parent: Mapped[str | None] = mapped_column(String(64))
     repo: Mapped[str | None] = mapped_column(String(LONGEST_REPO))  # the source's, or how it begins
     search_text: Mapped[str | None] = mapped_column(String(LONGEST_SEARCH_TEXT))
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What each log line carries that speaks of this job."""
+        fields = {"job_id": self.id, "attempt": self.attempt, "queue": self.queue, "key_id": self.key_id}
+        trace = trace_id(self.trace_parent)
+        return fields if trace is None else fields | {"trace_id": trace}
 
 
 class JobAttempt(Base):

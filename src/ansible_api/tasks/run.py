@@ -34,6 +34,7 @@ from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.results import Kept, Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.secrets import open_secrets
+from ansible_api.tasks.trace import AttemptTrace
 from ansible_api.tasks.worker import Worker, current, shutdown
 
 T = TypeVar("T")
@@ -52,8 +53,9 @@ def run_job(job_id: str) -> None:
     if job is None:
         worker.db.write(line.put_back, job_id)
         return
-    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=job.attempt, queue=job.queue):
+    with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
+        telemetry.QUEUE_SECONDS.labels(job.queue).observe(_seconds(job))
         attempt = Attempt(worker, job)
         end = attempt.run()
         attempt.record(end)
@@ -73,7 +75,9 @@ class Attempt:
         self._reruns = job.spec["options"].get("on_worker_loss") == "rerun"
         self._progress = Progress()
         self._timings = {Phase.QUEUED.value: _seconds(job)}
-        self._phase, self._phase_began = Phase.SOURCE, time.monotonic()
+        self._began = self._phase_began = time.monotonic()
+        self._phase = Phase.SOURCE
+        self._trace = AttemptTrace(job)
         self._outcome: Outcome | None = None
         self._kept: Kept | None = None
         self._heartbeat = Heartbeat(worker.db, self._fence, self._progress, worker.settings, shutdown)
@@ -84,7 +88,6 @@ class Attempt:
         try:
             return self._execute()
         except LeaseLost:
-            telemetry.LEASES_LOST.inc()
             log.warning("the job is no longer ours")
             return None
         except Stopped as stop:
@@ -121,6 +124,7 @@ class Attempt:
         finally:
             if self._kept:
                 self._kept.leave()
+            self._trace.end(*_in_short(end))
 
     def _write(self, end: End) -> None:
         match end:
@@ -167,6 +171,7 @@ class Attempt:
         self._outcome = outcome
         self._end_phase()
         self._phase = Phase.FINISHING
+        self._trace.phase(Phase.FINISHING)
         try:
             self._kept = Kept(self._worker.settings.state_dir / results.FOLDER, self._result(outcome))
         except OSError as error:
@@ -181,6 +186,8 @@ class Attempt:
         with self._publisher() as publisher:
 
             def emit(event: Any) -> None:
+                telemetry.EVENTS.inc()
+                self._trace.event(event)
                 publisher.append(event)
                 self._progress.add(event)
 
@@ -211,8 +218,11 @@ class Attempt:
         """Note a phase; the start of the play is committed before it happens: the point of no return."""
         self._end_phase()
         self._phase, self._phase_began = started.phase, time.monotonic()
+        self._trace.phase(started.phase)
         values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
         values |= started.facts
+        if (cache := started.facts.get("source_cache")) is not None:
+            telemetry.GIT_CACHE.labels(cache).inc()
         if started.phase is Phase.PLAYING:
             self._heartbeat.begin_play(**values)
         else:
@@ -258,6 +268,7 @@ class Attempt:
     def _announce(self, status: Status) -> None:
         log.info("job ended", status=status)
         telemetry.JOBS_ENDED.labels(self._job.queue, status).inc()
+        telemetry.RUN_SECONDS.labels(self._job.queue, status).observe(time.monotonic() - self._began)
         mark_end(self._worker.redis, self._job.id, self._job.attempt, self._progress.last_seq)
         try:
             self._worker.queue.close(self._job.id, attempt=self._job.attempt)
@@ -278,6 +289,17 @@ def _persist(write: Callable[[], T], patience: float) -> T | None:
                 log.exception("gave up writing a result")
                 return None
             time.sleep(1.0)
+
+
+def _in_short(end: End) -> tuple[str, str | None]:
+    """What becomes of the job, and the code of what was wrong."""
+    match end:
+        case Outcome():
+            return end.status, end.error_code
+        case Return():
+            return Status.QUEUED, end.code
+        case None:
+            return "unknown", "lease_lost"
 
 
 def _error(error: JobError) -> Outcome:
