@@ -38,6 +38,8 @@ bench: setup  ## measure what docs/performance.md claims
 faults: setup  ## kill, stop, empty, cut off and fill up every part under load; the table of docs/reliability.md
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+EXPORT := uv export --quiet --no-emit-project --format requirements-txt --no-annotate --no-header
 .PHONY: lock
-lock:  ## renew requirements.txt from pyproject.toml (needs uv)
-	@uv export --quiet --all-extras --no-emit-project --format requirements-txt --no-annotate --no-header --output-file requirements.txt
+lock:  ## renew requirements.txt and requirements-image.txt from pyproject.toml (needs uv)
+	@$(EXPORT) --all-extras --output-file requirements.txt
+	@$(EXPORT) --extra embedded --output-file requirements-image.txt
