@@ -154,5 +154,5 @@ def test_flower_and_openbao_start_when_asked_for(installation: Installation) -> 
     assert "worker" in installation.engine.inside(*curl, "http://127.0.0.1:5555/")
     # It asks nobody for a password, so plays must not reach it.
     reach = "import socket; socket.create_connection(('flower', 5555), 3)"
-    with pytest.raises(AssertionError, match="not known|resolution|timed out"):
+    with pytest.raises(AssertionError, match=r"not known|resolution|timed out"):
         installation.compose("exec", "--no-TTY", "worker-default", "python3", "-c", reach)

@@ -1,4 +1,4 @@
-"""Images for a Docker engine that can pull none: Python's from Debian's packages, servers that stand in for compose's."""
+"""Images for a Docker engine that can pull none: Python's from Debian's packages, and stand-ins for servers."""
 
 import os
 import shutil
