@@ -9,19 +9,20 @@ from kombu.transport.redis import QoS
 from kombu.utils.scheduling import round_robin_cycle
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
-from ansible_api.routing import Queue
+from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings
 
 
 class DeliveryFirst(round_robin_cycle):
     """Which queue a worker of several asks first for messages of one priority.
 
-    `delivery`, whose tasks are short: what has ended is stored and told before more begins. Then the queue whose turn
-    was longest ago, so that no full queue starves another.
+    That of its canaries, which are rare: they must not wait behind what never ends. `delivery`, whose tasks are short:
+    what has ended is stored and told before more begins. Then the queue whose turn was longest ago, so that no full
+    queue starves another.
     """
 
     def consume(self, n: int) -> list[str]:
-        return sorted(self.items[:n], key=lambda queue: queue != Queue.DELIVERY)
+        return sorted(self.items[:n], key=lambda queue: (queue in JOB_QUEUES, queue == Queue.DELIVERY))
 
 
 class RowsRestore(QoS):

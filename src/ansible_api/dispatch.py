@@ -7,13 +7,20 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from celery import Celery, chord
+from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from ansible_api.errors import Unavailable
-from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority, task_priority
+from ansible_api.routing import CANARY, HIGHEST_PRIORITY, Queue, TaskName, broker_priority, canary_queue, task_priority
 
 PRODUCTS = ("log", "events")
+CANARY_EXPIRES = 600.0  # seconds
+
+
+def canary_entity(node: str) -> KombuQueue:
+    """The queue of a worker's canaries, as the broker knows it: it goes by itself when the worker has gone."""
+    return KombuQueue(canary_queue(node), durable=True, expires=CANARY_EXPIRES)
 
 
 class JobQueue(Protocol):
@@ -65,6 +72,22 @@ class CeleryQueue:
 
     def depth(self, queue: Queue) -> int:
         return int(self._guarded(lambda: self._depth(queue)))
+
+    def canary(self, node: str) -> None:
+        """Send one worker a message by which it shows that it consumes; without a worker it soon vanishes."""
+        self._guarded(lambda: self._send_canary(canary_entity(node)))
+
+    def _send_canary(self, queue: KombuQueue) -> None:
+        # Not as a task: Flower would list it, and a worker would need a free slot to take it.
+        with self._app.producer_or_acquire() as producer:
+            producer.publish(
+                [[], {}, {}],
+                headers={"task": CANARY, "id": CANARY},
+                routing_key=queue.name,
+                declare=[queue],
+                serializer="json",
+                retry=False,
+            )
 
     def check(self) -> None:
         """Ask the broker whether it is there."""

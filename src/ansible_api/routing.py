@@ -31,6 +31,14 @@ class TaskName(StrEnum):
     DELIVER = "ansible_api.deliver"
 
 
+CANARY = "ansible_api.canary"  # no task: a message by which a worker shows that it consumes
+
+
+def canary_queue(node: str) -> str:
+    """The queue of one worker's canaries, which is nobody else's."""
+    return f"canary.{node}"
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What routing needs to know of a job's spec."""

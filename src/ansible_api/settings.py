@@ -127,6 +127,10 @@ class Settings(BaseSettings):
     artifact_files: int = Field(100, ge=0, description="most files that are kept of a play")
     artifact_size: int = Field(32 * MIB, description="largest file that is kept of a play")
     artifacts_size: int = Field(256 * MIB, description="of all files that are kept of a play")
+    worker_port: int | None = Field(
+        None, ge=1, le=65535, description="a worker serves /metrics and /health there; absent: it serves nothing"
+    )
+    worker_address: str = Field("127.0.0.1", description="address on which it does so; 0.0.0.0 for all")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
+from anyio import to_thread
 from fastapi import FastAPI
 
-from ansible_api import __version__, celery, redis
+from ansible_api import __version__, celery, redis, tracing
 from ansible_api.api import (
     artifacts,
     credentials,
@@ -21,6 +22,7 @@ from ansible_api.api import (
     webhooks,
 )
 from ansible_api.api.deps import Parts
+from ansible_api.api.metrics import QueueMetrics
 from ansible_api.api.middleware import RequestContext
 from ansible_api.api.publish import Publisher
 from ansible_api.credentials import store as credential_store
@@ -42,6 +44,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            tracing.start("ansible-api")
+            stack.push_async_callback(to_thread.run_sync, tracing.stop)
             app.state.parts = await _open(settings, stack)
             yield
 
@@ -82,6 +86,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
         cipher=cipher,
         queue=queue,
         publisher=Publisher(queue, timeout=settings.broker_timeout),
+        queue_metrics=QueueMetrics(db),
         probes=anyio.CapacityLimiter(1),
         trials=anyio.CapacityLimiter(4),
     )

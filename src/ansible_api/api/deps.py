@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
+from ansible_api.api.metrics import QueueMetrics
 from ansible_api.api.publish import Publisher
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import AsyncDatabase
@@ -33,6 +34,7 @@ class Parts:
     cipher: Cipher
     queue: CeleryQueue
     publisher: Publisher
+    queue_metrics: QueueMetrics
     probes: anyio.CapacityLimiter  # threads that ask the broker whether it is there
     trials: anyio.CapacityLimiter  # threads that try credentials out
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ansible_api.db import Base, UtcDateTime
 from ansible_api.jobs.state import Phase, Status
+from ansible_api.tracing import trace_id
 
 
 class Job(Base):
@@ -67,6 +68,13 @@ class Job(Base):
     log_status: Mapped[str] = mapped_column(String(16), default="pending")
     events: Mapped[int | None] = mapped_column(BigInteger)  # of this attempt; unknown while it runs
     trace_parent: Mapped[str | None] = mapped_column(String(64))
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What each log line carries that speaks of this job."""
+        fields = {"job_id": self.id, "attempt": self.attempt, "queue": self.queue, "key_id": self.key_id}
+        trace = trace_id(self.trace_parent)
+        return fields if trace is None else fields | {"trace_id": trace}
 
 
 class JobAttempt(Base):

@@ -33,6 +33,7 @@ from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.results import Kept, Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.secrets import open_secrets
+from ansible_api.tasks.trace import AttemptTrace
 from ansible_api.tasks.worker import Worker, current, shutdown
 
 T = TypeVar("T")
@@ -50,8 +51,9 @@ def run_job(job_id: str) -> None:
     job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
     if job is None:
         return
-    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=job.attempt, queue=job.queue):
+    with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
+        telemetry.QUEUE_SECONDS.labels(job.queue).observe(_seconds(job))
         attempt = Attempt(worker, job)
         end = attempt.run()
         attempt.record(end)
@@ -69,7 +71,9 @@ class Attempt:
         self._reruns = job.spec["options"].get("on_worker_loss") == "rerun"
         self._progress = Progress()
         self._timings = {Phase.QUEUED.value: _seconds(job)}
-        self._phase, self._phase_began = Phase.SOURCE, time.monotonic()
+        self._began = self._phase_began = time.monotonic()
+        self._phase = Phase.SOURCE
+        self._trace = AttemptTrace(job)
         self._outcome: Outcome | None = None
         self._kept: Kept | None = None
         self._heartbeat = Heartbeat(worker.db, self._fence, self._progress, worker.settings, shutdown)
@@ -80,7 +84,6 @@ class Attempt:
         try:
             return self._execute()
         except LeaseLost:
-            telemetry.LEASES_LOST.inc()
             log.warning("the job is no longer ours")
             return None
         except Stopped as stop:
@@ -117,6 +120,7 @@ class Attempt:
         finally:
             if self._kept:
                 self._kept.leave()
+            self._trace.end(*_in_short(end))
 
     def _write(self, end: End) -> None:
         match end:
@@ -170,6 +174,7 @@ class Attempt:
         self._outcome = outcome
         self._end_phase()
         self._phase = Phase.FINISHING
+        self._trace.phase(Phase.FINISHING)
         try:
             self._kept = Kept(self._worker.settings.state_dir / results.FOLDER, self._result(outcome))
         except OSError as error:
@@ -184,6 +189,8 @@ class Attempt:
         with self._publisher() as publisher:
 
             def emit(event: Any) -> None:
+                telemetry.EVENTS.inc()
+                self._trace.event(event)
                 publisher.append(event)
                 self._progress.add(event)
 
@@ -214,8 +221,11 @@ class Attempt:
         """Note a phase; the start of the play is committed before it happens: the point of no return."""
         self._end_phase()
         self._phase, self._phase_began = started.phase, time.monotonic()
+        self._trace.phase(started.phase)
         values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
         values |= started.facts
+        if (cache := started.facts.get("source_cache")) is not None:
+            telemetry.GIT_CACHE.labels(cache).inc()
         if started.phase is Phase.PLAYING:
             self._heartbeat.begin_play(**values)
         else:
@@ -252,6 +262,7 @@ class Attempt:
     def _announce(self, status: Status) -> None:
         log.info("job ended", status=status)
         telemetry.JOBS_ENDED.labels(self._job.queue, status).inc()
+        telemetry.RUN_SECONDS.labels(self._job.queue, status).observe(time.monotonic() - self._began)
         mark_end(self._worker.redis, self._job.id, self._job.attempt, self._progress.last_seq)
         try:
             self._worker.queue.close(self._job.id, attempt=self._job.attempt)
@@ -272,6 +283,17 @@ def _persist(write: Callable[[], T], patience: float) -> T | None:
                 log.exception("gave up writing a result")
                 return None
             time.sleep(1.0)
+
+
+def _in_short(end: End) -> tuple[str, str | None]:
+    """What becomes of the job, and the code of what was wrong."""
+    match end:
+        case Outcome():
+            return end.status, end.error_code
+        case Return():
+            return Status.QUEUED, end.code
+        case None:
+            return "unknown", "lease_lost"
 
 
 def _error(error: JobError) -> Outcome:

@@ -136,7 +136,9 @@ class Upkeep:
         pause = policy.pause(job.failures) if job.failures else 0.0
         status = self._db.write(repairs.end_expired, job, max_attempts=policy.max_attempts, pause=pause)
         if status:
-            log.warning("lease ended", job_id=job.id, attempt=job.attempt, status=status)
+            with unforked():
+                telemetry.LEASES_LOST.inc()
+            log.warning("lease ended", status=status, **job.log_fields)
             self._follow_up(job, status)
 
     def _follow_up(self, job: Job, status: Status) -> None:
