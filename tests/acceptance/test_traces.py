@@ -16,11 +16,11 @@ CANARY = "canary-of-the-traces"
 PLAYBOOK = play("""
 - name: Greet
   debug:
-    msg: "{{ password }}"
+    msg: "{{ lookup('env', 'TOKEN') }}"
 - name: Fail now and then
   command: "false"
   ignore_errors: true
-- name: Wait for {{ password }}
+- name: Wait for {{ lookup('env', 'TOKEN') }}
   command: "true"
 """)
 
@@ -44,17 +44,12 @@ def traced(receiver: OtlpReceiver, redis_server: RedisServer, tmp_path: Path) ->
         yield service
 
 
-def secretive_job(repo: Path, hook: str) -> dict[str, object]:
-    credentials = {"extra_vars": {"type": "inline", "value": {"kind": "extra_vars", "vars": {"password": CANARY}}}}
-    return local_job(repo, credentials=credentials, options={"callback_url": hook})
-
-
 def test_one_trace_goes_from_the_callers_request_to_the_webhook(
     traced: Service, receiver: OtlpReceiver, webhook_sink: WebhookSink, tmp_path: Path
 ) -> None:
     repo = make_repo(tmp_path / "playbooks", {"site.yml": PLAYBOOK})
-    job = local_job(repo, options={"callback_url": webhook_sink.url})
-    job["options"]["extra_vars"] = {"password": "not secret"}
+    secret = {"type": "inline", "value": {"kind": "environment", "variables": {"TOKEN": CANARY}}}
+    job = local_job(repo, options={"callback_url": webhook_sink.url}, credentials={"environment": secret})
     job_id = traced.submit(job, traceparent=f"00-{TRACE}-{CALLER}-01")
     [hook] = webhook_sink.wait_for_requests(1, timeout=90)
     receiver.wait_for("webhook", "job attempt", "store log", "store events", "POST /api/v1/jobs")
@@ -81,6 +76,7 @@ def test_one_trace_goes_from_the_callers_request_to_the_webhook(
     assert [span.name for span in tasks][:2] == ["task Greet", "task Fail now and then"]
     assert [span.attributes.get("ansible.hosts.ignored") for span in tasks] == [None, 1, None]
     assert not any(span.failed for span in ours)
+    assert not any(CANARY.encode() in body for body in receiver.bodies)
     assert hook.headers["traceparent"] == f"00-{TRACE}-{one('webhook').span_id}-01"
     assert f'"trace_id": "{TRACE}"' in traced.log("worker")
 

@@ -14,7 +14,7 @@ from ansible_api.api.errors import problem
 from ansible_api.errors import AnsibleApiError
 from ansible_api.logs import get_logger
 from ansible_api.telemetry import REQUESTS
-from ansible_api.tracing import Kind, Span
+from ansible_api.tracing import Attributes, Kind, Span
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 TRACE_PARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
@@ -53,7 +53,11 @@ class Exchange:
         return {} if job_id is None else {"job_id": job_id}
 
     def _end_span(self, method: str) -> None:
-        about = {"http.request.method": method, "http.route": self.route, "http.response.status_code": self.status}
+        about: Attributes = {
+            "http.request.method": method,
+            "http.route": self.route,
+            "http.response.status_code": self.status,
+        }
         failed = self.status == 0 or self.status >= 500
         error = f"answered {self.status}" if failed else None
         self.span.note(about, name=f"{method} {self.route}", error=error)

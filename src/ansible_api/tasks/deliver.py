@@ -27,7 +27,7 @@ from ansible_api.jobs.store import get_of_team
 from ansible_api.logs import get_logger
 from ansible_api.routing import TaskName
 from ansible_api.tasks.worker import Worker, current, shutdown
-from ansible_api.tracing import Kind, Span
+from ansible_api.tracing import Attributes, Kind, Span
 
 CROWD = 32  # attempts that go on in the background of one process, beyond which slow receivers wait
 LAST_MOMENTS = 2.0  # a process that is replaced waits so long for them
@@ -112,7 +112,7 @@ def _message(session: Session, worker: Worker, row: Delivery) -> _Message:
 
 def _span(begun: Begun, job: Job) -> Span:
     """Of the attempt, and not of its address: that may hold a token."""
-    about = {
+    about: Attributes = {
         "ansible_api.job_id": job.id,
         "ansible_api.delivery_id": begun.delivery.id,
         "ansible_api.number": begun.number,

@@ -29,7 +29,7 @@ def as_text() -> bytes:
     registry = CollectorRegistry()
     if (path := os.environ.get(VARIABLE)) is None:
         return generate_latest()
-    MultiProcessCollector(registry, path)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry, path)
     with _reading:
         return generate_latest(registry)
 
@@ -48,10 +48,10 @@ def sum_up_the_dead() -> None:
 def _add(file: Path, total: Path) -> None:
     from prometheus_client.mmap_dict import MmapedDict
 
-    sums = MmapedDict(str(total))  # type: ignore[no-untyped-call]
+    sums = MmapedDict(str(total))
     try:
-        for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-            before, _stamp = sums.read_value(key)  # type: ignore[no-untyped-call]
-            sums.write_value(key, before + value, stamp)  # type: ignore[no-untyped-call]
+        for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(file)):
+            before, _stamp = sums.read_value(key)
+            sums.write_value(key, before + value, stamp)
     finally:
-        sums.close()  # type: ignore[no-untyped-call]
+        sums.close()

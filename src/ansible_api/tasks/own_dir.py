@@ -59,7 +59,8 @@ def _last_beat(path: Path) -> float:
 
 def _take(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         with _alone(folder):
             for path in folder.glob("*/"):
                 if _is_free(path):
@@ -74,7 +75,8 @@ def _take(folder: Path) -> Path:
 
 def _hold(path: Path) -> None:
     """Lock it until this process and all that it forks have ended: the handle is never closed."""
-    fcntl.flock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # A probe that looks at it just now lets go at once.
+    fcntl.flock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX)
 
 
 def _is_free(path: Path) -> bool:

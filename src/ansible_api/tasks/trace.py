@@ -23,7 +23,11 @@ class AttemptTrace:
     """Told of what happens in the order in which it does, by one thread."""
 
     def __init__(self, job: Job) -> None:
-        about = {"ansible_api.job_id": job.id, "ansible_api.attempt": job.attempt, "ansible_api.team": job.team}
+        about: dict[str, str | int] = {
+            "ansible_api.job_id": job.id,
+            "ansible_api.attempt": job.attempt,
+            "ansible_api.team": job.team,
+        }
         message = {"messaging.system": "celery", "messaging.destination.name": job.queue}
         waited = tracing.begin(
             "job queued",

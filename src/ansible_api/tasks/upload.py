@@ -27,7 +27,7 @@ from ansible_api.redis import async_client
 from ansible_api.routing import TaskName
 from ansible_api.settings import Settings
 from ansible_api.tasks.worker import current
-from ansible_api.tracing import Kind
+from ansible_api.tracing import Attributes, Kind
 
 AT_ONCE = 5.0  # seconds: a failure that takes longer is no blip
 PAUSE = 0.5
@@ -71,7 +71,7 @@ def _outcome(settings: Settings, db: Database, job_id: str, attempt: int, produc
 
 
 def _stored(settings: Settings, job: Job, product: str) -> dict[str, Any]:
-    about = {"ansible_api.job_id": job.id, "ansible_api.attempt": job.attempt}
+    about: Attributes = {"ansible_api.job_id": job.id, "ansible_api.attempt": job.attempt}
     with tracing.begin(f"store {product}", parent=job.trace_parent, kind=Kind.CONSUMER, attributes=about) as span:
         stored = run_unjoined(_upload(settings, (job.id, job.attempt), product, job.events))
         span.note({"ansible_api.size": stored["size"], "ansible_api.log_status": stored["status"]})
