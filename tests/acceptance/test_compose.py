@@ -75,16 +75,13 @@ def _with_a_repository(folder: Path) -> Path:
     local = {"environment": {"ANSIBLE_API_ALLOW_LOCAL_REPOS": "true"}}
     worker = local | {"volumes": [f"{repo}:/srv/hello:ro"]}
     path = folder / "repository.yaml"
-    path.write_text(yaml.safe_dump({"services": {"api": local, "worker-default": worker}}))
+    services = {"api": local, "worker-default": worker, "worker-git-heavy": worker}
+    path.write_text(yaml.safe_dump({"services": services}))
     return path
 
 
 def test_one_request_ends_in_a_finished_job(installation: Installation) -> None:
-    body = {
-        "source": {"type": "playbook", "repo": "/srv/hello", "path": "site.yml"},
-        "inventory": {"type": "inline", "hosts": ["web1"]},
-    }
-    job = json.loads(installation.curl("/api/v1/jobs?wait=60", "--data", json.dumps(body)))
+    job = json.loads(installation.curl("/api/v1/jobs?wait=60", "--data", _hello()))
     assert job["status"] == "successful", job
     said = wait_for(lambda: _stored(installation, job["id"]), timeout=30, message="the log was not stored")
     assert said["log_status"] == "stored", said
@@ -95,6 +92,12 @@ def test_one_request_ends_in_a_finished_job(installation: Installation) -> None:
 def _stored(installation: Installation, job_id: str) -> Any:
     job = json.loads(installation.curl(f"/api/v1/jobs/{job_id}"))
     return job if job["log_status"] != "pending" else None
+
+
+def _hello(queue: str = "default") -> str:
+    source = {"type": "playbook", "repo": "/srv/hello", "path": "site.yml"}
+    inventory = {"type": "inline", "hosts": ["web1"]}
+    return json.dumps({"source": source, "inventory": inventory, "options": {"queue": queue}})
 
 
 def test_every_part_is_healthy_and_what_runs_once_has_ended_well(installation: Installation) -> None:
@@ -156,3 +159,13 @@ def test_flower_and_openbao_start_when_asked_for(installation: Installation) -> 
     reach = "import socket; socket.create_connection(('flower', 5555), 3)"
     with pytest.raises(AssertionError, match=r"not known|resolution|timed out"):
         installation.compose("exec", "--no-TTY", "worker-default", "python3", "-c", reach)
+
+
+def test_plays_are_in_a_sandbox_when_asked_for(installation: Installation) -> None:
+    sandbox = ("--file", str(ROOT / "compose.sandbox.yaml"))
+    assert "isolation" in installation.compose("logs", "worker-git-heavy")
+    assert "bubblewrap (" not in installation.compose("logs", "worker-git-heavy")
+    installation.compose(*sandbox, "up", "--detach", "--wait", "--no-build", "worker-git-heavy")
+    assert "bubblewrap (" in installation.compose(*sandbox, "logs", "worker-git-heavy")
+    job = json.loads(installation.curl("/api/v1/jobs?wait=60", "--data", _hello("git-heavy")))
+    assert job["status"] == "successful", job

@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ansible_api.credentials.cipher import Cipher
-from ansible_api.routing import Queue
-from ansible_api.settings import Settings, known_names, load_settings
+from ansible_api.routing import JOB_QUEUES, Queue
+from ansible_api.settings import Isolation, Settings, known_names, load_settings
 from ansible_api.tasks.end import REPORTING
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +127,12 @@ def test_what_runs_once_is_waited_for(name: str) -> None:
     waiting = [one["depends_on"].get(name) for one in SERVICES.values() if name in one.get("depends_on", {})]
     assert waiting
     assert {wait["condition"] for wait in waiting} == {"service_completed_successfully"}
+
+
+def test_the_sandbox_is_for_all_that_play_and_nobody_else() -> None:
+    sandboxed = yaml.safe_load((ROOT / "compose.sandbox.yaml").read_text())["services"]
+    assert set(sandboxed) == {f"worker-{queue}" for queue in JOB_QUEUES}
+    assert {one["environment"]["ANSIBLE_API_ISOLATION"] for one in sandboxed.values()} == {Isolation.BUBBLEWRAP}
 
 
 def test_plays_cannot_reach_flower() -> None:
