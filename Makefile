@@ -23,6 +23,11 @@ run: setup  ## serve on http://127.0.0.1:8000 with the embedded default, data in
 test: setup  ## all tests, on real servers that they start themselves
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+.PHONY: compose
+compose: setup  ## the image and compose.yaml, on a Docker engine that the test starts itself
+	@NEEDS="dockerd:docker.io iptables:iptables mmdebstrap:mmdebstrap slirp4netns:slirp4netns" scripts/setup
+	@$(BIN)/python -m pytest -m engine $(ARGS)
+
 .PHONY: check
 check: setup  ## formatting, lint, types, import contract
 	@$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ from tests.servers.images import ROOT, build_images
 from tests.servers.requirements import require
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 FILE = ROOT / "compose.yaml"
 URL = "http://127.0.0.1:8000"
 ONE_SHOTS = {"secrets", "migrate", "bucket"}

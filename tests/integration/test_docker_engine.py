@@ -3,9 +3,12 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.servers.docker_engine import CGROUPS, docker_engine
 from tests.servers.requirements import require
 
+pytestmark = pytest.mark.engine
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.processes import ServerProcess
-from tests.servers.requirements import require, require_namespaces
+from tests.servers.requirements import missing, require, require_namespaces
 from tests.waiting import wait_for
 
 INIT = Path(__file__).with_name("docker_engine_init.sh")
 CLIENT = "/usr/bin/docker"  # Debian's builds by itself; a newer one on PATH may want a plugin for it
 PROGRAMS = ("dockerd", CLIENT, "docker-compose", "iptables", "ip", "mmdebstrap", "nsenter", "slirp4netns", "unshare")
 CGROUPS = Path("/sys/fs/cgroup")
+TUNNEL = Path("/dev/net/tun")
 LIMIT = 600  # seconds for one command: building an image takes a minute or two
 
 
@@ -61,6 +62,8 @@ def require_engine() -> None:
     require_namespaces()
     for program in PROGRAMS:
         require(program)
+    if not TUNNEL.exists():
+        missing(f"there is no {TUNNEL}, the engine's way out")
 
 
 @contextmanager
