@@ -26,7 +26,7 @@ test: setup  ## all tests, on real servers that they start themselves
 .PHONY: compose
 compose: setup  ## the image and compose.yaml, on a Docker engine that the test starts itself
 	@NEEDS="dockerd:docker.io iptables:iptables mmdebstrap:mmdebstrap slirp4netns:slirp4netns" scripts/setup
-	@$(BIN)/python -m pytest -m engine $(ARGS)
+	@$(BIN)/python -m pytest -m engine tests/integration/test_docker_engine.py tests/acceptance/test_compose.py $(ARGS)
 
 .PHONY: check
 check: setup  ## formatting, lint, types, import contract

@@ -64,7 +64,7 @@ def installation(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{installed.compose('logs', '--no-color', '--tail', '30')}") from None
     create = ("ansible-api", "keys", "create", "--name", "me", "--role", "admin")
-    key = installed.compose("exec", "--no-TTY", "api", *create).strip()
+    key = installed.compose("exec", "-T", "api", *create).strip()
     yield Installation(engine, files, key)
     installed.compose(*PROFILES, "down", "--volumes", "--timeout", "20")
 
@@ -113,14 +113,14 @@ def test_a_part_is_not_root_has_no_capability_and_cannot_write_its_system(
     installation: Installation, service: str
 ) -> None:
     look = "id -u; grep CapBnd /proc/self/status; grep NoNewPrivs /proc/self/status; touch /usr/x 2>/dev/null; echo $?"
-    said = installation.compose("exec", "--no-TTY", service, "sh", "-c", look).split()
+    said = installation.compose("exec", "-T", service, "sh", "-c", look).split()
     uid, _, capabilities, _, no_new_privileges, written = said
     assert (uid != "0", int(capabilities, 16), no_new_privileges, written != "0") == (True, 0, "1", True)
 
 
 def test_only_the_readers_of_a_secret_have_it(installation: Installation) -> None:
     def secrets(service: str) -> set[str]:
-        return set(installation.compose("exec", "--no-TTY", service, "ls", "/run/secrets").split())
+        return set(installation.compose("exec", "-T", service, "ls", "/run/secrets").split())
 
     assert secrets("mariadb") == {"password", "root-password"}
     assert "master-key" in secrets("worker-default") - secrets("s3") - secrets("redis")
@@ -130,7 +130,7 @@ def test_no_secret_is_in_an_environment_or_on_a_command_line(installation: Insta
     find = (
         "cat /run/secrets/master-key /run/secrets/s3-secret-access-key; sed 's/.*:\\(.*\\)@.*/\\1/' /run/secrets/*-url"
     )
-    known = installation.compose("exec", "--no-TTY", "api", "sh", "-c", find).split()
+    known = installation.compose("exec", "-T", "api", "sh", "-c", find).split()
     assert len(known) == 4
     told = json.dumps([[one["Config"]["Env"], one["Args"]] for one in installation.containers().values()])
     assert [secret for secret in known if secret in told] == []
@@ -138,7 +138,7 @@ def test_no_secret_is_in_an_environment_or_on_a_command_line(installation: Insta
 
 def test_a_second_up_changes_nothing_and_keeps_the_secrets(installation: Installation) -> None:
     def made() -> str:
-        return installation.compose("exec", "--no-TTY", "api", "cat", "/run/secrets/master-key")
+        return installation.compose("exec", "-T", "api", "cat", "/run/secrets/master-key")
 
     before = made()
     installation.compose("up", "--detach", "--wait", "--no-build")
@@ -148,7 +148,7 @@ def test_a_second_up_changes_nothing_and_keeps_the_secrets(installation: Install
 
 def test_flower_and_openbao_start_when_asked_for(installation: Installation) -> None:
     installation.compose(*PROFILES, "up", "--detach", "--wait", "--no-build", "flower", "openbao")
-    token = installation.compose(*PROFILES, "exec", "--no-TTY", "openbao", "cat", "/run/secrets/token").strip()
+    token = installation.compose(*PROFILES, "exec", "-T", "openbao", "cat", "/run/secrets/token").strip()
     curl = (require("curl"), "-sS", "--fail")
     vault = installation.engine.inside(
         *curl, "-H", f"X-Vault-Token: {token}", "http://127.0.0.1:8200/v1/auth/token/lookup-self"
@@ -158,7 +158,7 @@ def test_flower_and_openbao_start_when_asked_for(installation: Installation) -> 
     # It asks nobody for a password, so plays must not reach it.
     reach = "import socket; socket.create_connection(('flower', 5555), 3)"
     with pytest.raises(AssertionError, match=r"not known|resolution|timed out"):
-        installation.compose("exec", "--no-TTY", "worker-default", "python3", "-c", reach)
+        installation.compose("exec", "-T", "worker-default", "python3", "-c", reach)
 
 
 def test_plays_are_in_a_sandbox_when_asked_for(installation: Installation) -> None:

@@ -90,8 +90,10 @@ def test_the_secrets_are_good_settings_and_one_password_each(made: Path, monkeyp
         monkeypatch.setenv(variable, value.replace("/run/secrets", str(made / "app")))
     settings = load_settings()
     Cipher.from_setting(settings.master_key)
-    assert f":{(made / 'mariadb' / 'password').read_text()}@mariadb/" in settings.database_url.get_secret_value()
-    assert f":{(made / 'redis' / 'password').read_text()}@redis:" in settings.redis_url.get_secret_value()
+    passwords = {name: (made / name / "password").read_text().strip() for name in ("mariadb", "redis")}
+    assert f":{passwords['mariadb']}@mariadb/" in settings.database_url.get_secret_value()
+    assert f":{passwords['redis']}@redis:" in settings.redis_url.get_secret_value()
+    assert f"requirepass {passwords['redis']}\n" == (made / "redis" / "redis.conf").read_text()
     assert settings.s3_secret_access_key is not None
     assert settings.s3_secret_access_key.get_secret_value() in (made / "s3" / "s3.json").read_text()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.docker_engine import CGROUPS, docker_engine
+from tests.servers.docker_engine import CGROUPS, docker_engine, running
 from tests.servers.requirements import require
 
 pytestmark = pytest.mark.engine
@@ -21,9 +21,8 @@ def test_an_engine_has_its_own_network_and_nothing_of_it_stays(tmp_path: Path) -
     with docker_engine(tmp_path / "engine") as engine:
         assert "docker0" in engine.inside(require("ip"), "-brief", "link")
         assert engine.docker("images", "--quiet") == ""
-        first = Path(f"/proc/{engine.first_process}")
-        assert first.exists()
+        assert running(engine.first_process)
     assert (links(), FORWARDING.read_text(), Path("/proc/self/mounts").read_text()) == before
-    assert not first.exists()
+    assert not running(engine.first_process)
     assert not (tmp_path / "engine").exists()
     assert list(CGROUPS.glob("**/ansible-api-tests-*")) == []

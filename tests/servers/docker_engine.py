@@ -70,6 +70,7 @@ def require_engine() -> None:
 def docker_engine(directory: Path) -> Iterator[DockerEngine]:
     """An engine with its data in the directory, without images; its unix socket's path must be short."""
     require_engine()
+    directory.mkdir(exist_ok=True)
     cgroup = f"ansible-api-tests-{os.getpid()}"
     try:
         with _namespaces(directory, cgroup) as first, _way_out(directory, first):
@@ -86,11 +87,18 @@ def _namespaces(directory: Path, cgroup: str) -> Iterator[int]:
     """The engine's first process, as this machine counts; dockerd waits there for a network."""
     # Builds take what processor there is; other tests measure time.
     argv = [require("nice"), "-n", "10", require("unshare"), "--mount", "--net", "--pid", "--uts", "--ipc"]
-    argv += ["--fork", "--kill-child=KILL", "/bin/sh", str(INIT), str(directory), cgroup]
+    argv += ["--fork", "--kill-child=KILL", "/bin/sh", str(INIT), str(directory), f"/{cgroup}"]
     entered = directory / "entered"
     with ServerProcess(argv, directory / "log", entered.exists, stop_signal=signal.SIGKILL) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-        yield int(children)
+        first = int(children)
+        yield first
+    wait_for(lambda: not running(first), timeout=30, message="the engine's first process does not end")
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process, dead ones that nobody has buried yet aside."""
+    return Path(f"/proc/{pid}/exe").exists()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 # It starts in mount, PID, network, IPC and UTS namespaces of its own, so all that it makes ends with it.
 set -eu
 directory=$1 cgroup=$2
+PATH=$PATH:/usr/sbin:/sbin
 mount --make-rprivate /
 mount -t proc proc /proc
 cp -a /etc "$directory/etc"

@@ -1,6 +1,5 @@
 """Images for a Docker engine that can pull none: Python's from Debian's packages, and stand-ins for servers."""
 
-import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from tests.servers.requirements import require
 ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins")
 PYTHON = "python:3.11-slim"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # builds must trust whom this machine trusts
 
 
@@ -33,9 +33,10 @@ def _import_python(engine: DockerEngine) -> None:
     tar = engine.directory / "python.tar"
     argv = [require("mmdebstrap"), "--variant=minbase", "--include=ca-certificates,python3,python3-venv", "--quiet"]
     argv += [f"--customize-hook=upload {AUTHORITIES} {AUTHORITIES}", _release(), str(tar), *_sources()]
-    subprocess.run(argv, check=True, capture_output=True, env={"PATH": f"{os.defpath}:/usr/sbin:/sbin"})
-    trust = [f"--change=ENV {name}={AUTHORITIES}" for name in ("SSL_CERT_FILE", "PIP_CERT")]
-    engine.docker("import", *trust, str(tar), PYTHON)
+    done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": PATH}, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    variables = {"PATH": PATH, "SSL_CERT_FILE": AUTHORITIES, "PIP_CERT": AUTHORITIES}
+    engine.docker("import", *(f"--change=ENV {name}={variables[name]}" for name in variables), str(tar), PYTHON)
     tar.unlink()
 
 
