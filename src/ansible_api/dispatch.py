@@ -20,7 +20,7 @@ CANARY_EXPIRES = 600.0  # seconds
 
 def canary_entity(node: str) -> KombuQueue:
     """The queue of a worker's canaries, as the broker knows it: it goes by itself when the worker has gone."""
-    return KombuQueue(canary_queue(node), durable=True, expires=CANARY_EXPIRES)
+    return KombuQueue(canary_queue(node), durable=True, expires=CANARY_EXPIRES)  # type: ignore[no-untyped-call]
 
 
 class JobQueue(Protocol):

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from ansible_api import __version__, celery, redis, tracing
 from ansible_api.api import (
@@ -36,6 +37,8 @@ from ansible_api.schema import check_current
 from ansible_api.settings import Settings, load_settings
 
 SUMMARY = "Runs Ansible for pipelines and other services."
+# FastAPI's own would tell of exceptions and requests as they are, with what is secret in them; ours is in `tracing`.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -49,7 +52,14 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.parts = await _open(settings, stack)
             yield
 
-    app = FastAPI(title="ansible-api", version=__version__, summary=SUMMARY, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="ansible-api",
+        version=__version__,
+        summary=SUMMARY,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
+    )
     app.state.settings = settings
     app.add_middleware(RequestContext)
     errors.install(app)

@@ -27,19 +27,18 @@ class AttemptTrace:
             "ansible_api.job_id": job.id,
             "ansible_api.attempt": job.attempt,
             "ansible_api.team": job.team,
+            "messaging.system": "celery",
+            "messaging.destination.name": job.queue,
         }
-        message = {"messaging.system": "celery", "messaging.destination.name": job.queue}
         waited = tracing.begin(
             "job queued",
             parent=job.trace_parent,
             kind=Kind.PRODUCER,
             at=job.queued_at.timestamp(),
-            attributes=about | message,
+            attributes=about,
         )
         waited.end(job.started_at.timestamp() if job.started_at else None)
-        self._attempt = tracing.begin(
-            "job attempt", parent=job.trace_parent, kind=Kind.CONSUMER, attributes=about | message
-        )
+        self._attempt = tracing.begin("job attempt", parent=job.trace_parent, kind=Kind.CONSUMER, attributes=about)
         self._phase, self._task = Span(), Span()
         self._tasks = 0
         self._hosts: Counter[str] = Counter()  # of the task: how it went on each
