@@ -19,8 +19,12 @@ CANARY_EXPIRES = 600.0  # seconds
 
 
 def canary_entity(node: str) -> KombuQueue:
-    """The queue of a worker's canaries, as the broker knows it: it goes by itself when the worker has gone."""
-    return KombuQueue(canary_queue(node), durable=True, expires=CANARY_EXPIRES)  # type: ignore[no-untyped-call]
+    """The queue of a worker's canaries, as the broker knows it: it goes by itself when the worker has gone.
+
+    Nothing is acknowledged: a broker that hangs at that would leave the worker with a message too many for ever.
+    """
+    name = canary_queue(node)
+    return KombuQueue(name, durable=True, expires=CANARY_EXPIRES, no_ack=True)  # type: ignore[no-untyped-call]
 
 
 class JobQueue(Protocol):

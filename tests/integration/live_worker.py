@@ -1,4 +1,4 @@
-"""`python -m tests.integration.live_worker FOLDER`: a real worker, quicker to notice trouble, that a test can trouble.
+"""`python -m tests.integration.live_worker FOLDER LIMIT`: a real worker, quick to notice the trouble that a test makes.
 
 Files in the folder do it: `hang` stops the consumer's loop for as long as it is there, `deaf` makes the worker consume
 no more while its loop goes on. The task `tests.hold` takes a slot for as long as the file `hold` is there.
@@ -12,7 +12,7 @@ from typing import Any
 from ansible_api.settings import load_settings
 from ansible_api.tasks.metrics import count_in_files
 
-FOLDER = Path(sys.argv[1])
+FOLDER, LIMIT = Path(sys.argv[1]), float(sys.argv[2])
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     from ansible_api.tasks import liveness, start
     from ansible_api.telemetry import EVENTS
 
-    liveness.PERIOD, liveness.LIMIT, liveness.TICK = 0.3, 6.0, 0.1
+    liveness.PERIOD, liveness.LIMIT, liveness.TICK = 0.3, LIMIT, 0.1
 
     @shared_task(name="tests.hold")
     def hold() -> None:

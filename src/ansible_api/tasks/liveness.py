@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
-from celery.utils.log import get_logger as celery_logger
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
@@ -65,9 +64,8 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer: Any = None
 
     def start(self, parent: Any) -> None:
-        def take(_message: object, _payload: object, ack: Any, *_: object) -> None:
+        def take(*_: object) -> None:
             liveness.note()
-            ack(celery_logger(__name__), parent.connection_errors)
 
         def tick() -> None:
             # What is full takes nothing, and this loop runs: a worker whose plays last for hours is well.
@@ -88,14 +86,13 @@ class LivenessStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Sends the canaries, from a thread that hangs when the process does, and keeps the heartbeat."""
 
     def start(self, parent: Any) -> None:
-        threading.Thread(target=self._run, name="liveness", daemon=True).start()
-
-    def _run(self) -> None:
         settings = load_settings()
-        heartbeat = own_dir(settings.state_dir) / HEARTBEAT
-        sender = create_sender(settings)
-        queue = CeleryQueue(sender, unforked())
+        # Made here, where nothing forks meanwhile: a child would inherit what another thread had half done.
+        arguments = CeleryQueue(create_sender(settings), unforked()), own_dir(settings.state_dir) / HEARTBEAT
         liveness.note()
+        threading.Thread(target=self._run, args=arguments, name="liveness", daemon=True).start()
+
+    def _run(self, queue: CeleryQueue, heartbeat: Path) -> None:
         while True:
             try:
                 self._beat(queue, heartbeat)
