@@ -16,6 +16,7 @@ COMMANDS = {
     "worker": "worker",
     "flower": "flower",
     "db": "db",
+    "bucket": "bucket",
     "keys": "keys",
     "webhook-secret": "webhook_secret",
     "submit": "submit",

@@ -6,6 +6,7 @@ The worker holds a lock on it for as long as any of its processes lives. Light o
 import fcntl
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,7 +66,8 @@ def _take(folder: Path) -> Path:
             for path in folder.glob("*/"):
                 if _is_free(path):
                     shutil.rmtree(path, ignore_errors=True)
-            own = folder / str(os.getpid())
+            # Containers that share a state directory count their processes alike.
+            own = folder / f"{os.getpid()}@{socket.gethostname()}"
             own.mkdir(mode=0o700)
             _hold(own)
     except OSError as error:

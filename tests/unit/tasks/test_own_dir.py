@@ -1,6 +1,7 @@
 """The directory of a worker process, and what its heartbeat tells a probe."""
 
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_a_worker_that_has_just_started_is_well(own: Path, tmp_path: Path) -> No
 
 def test_a_silent_worker_is_told_of_by_its_process(own: Path, tmp_path: Path) -> None:
     beat(own, SILENCE * 2)
-    assert f"the worker of process {os.getpid()} has not consumed for" in str(ailing(tmp_path))
+    assert f"the worker of process {os.getpid()}@{socket.gethostname()} has not consumed for" in str(ailing(tmp_path))
 
 
 def test_no_worker_is_a_reason_too(tmp_path: Path) -> None:
@@ -57,6 +58,16 @@ def test_nobody_else_can_look_into_it(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(own_dir._Process, "path", None)
     path = own_dir.own_dir(tmp_path / "new" / "state")
     assert {each.stat().st_mode & 0o777 for each in (path, path.parent, path.parent.parent)} == {0o700}
+
+
+def test_containers_that_count_alike_share_a_state_directory(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_dir._Process, "path", None)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    another = own_dir.own_dir(tmp_path)
+    assert another != own
+    assert set(living(tmp_path)) == {own, another}
 
 
 def test_it_is_asked_for_once(own: Path, tmp_path: Path) -> None:
