@@ -42,12 +42,12 @@ class RowsRestore(QoS):
     def ack(self, delivery_tag: str) -> None:
         with self._given_up(delivery_tag):
             if not self.channel.closed:
-                super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+                super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         with self._given_up(delivery_tag):
             if not self.channel.closed:
-                super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+                super().reject(delivery_tag, requeue)
 
     @contextmanager
     def _given_up(self, delivery_tag: str) -> Iterator[None]:
@@ -132,5 +132,5 @@ def create_sender(settings: Settings) -> Celery:
 
 def dispose(app: Celery) -> None:
     """Close the app's connections to the broker; kombu keeps them per process, not per app."""
-    pools.reset()  # type: ignore[no-untyped-call]
+    pools.reset()
     app.close()

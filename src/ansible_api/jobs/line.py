@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
@@ -126,7 +126,7 @@ def _is_full(group: Group, number: int) -> ColumnElement[bool]:
     return and_(Job.concurrency_group == group.name, Job.concurrency_limit <= number)
 
 
-def _waiting(row: Row[Any], line: Line) -> Waiting:
+def _waiting(row: Any, line: Line) -> Waiting:
     group = Group(line.team, row.concurrency_group) if row.concurrency_group is not None else None
     # Without a turn: written by the version before this one.
     turn_at = row.turn_at or row.created_at
