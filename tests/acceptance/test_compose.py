@@ -55,7 +55,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
 
 
 @pytest.fixture(scope="module")
-def installation(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     folder = tmp_path_factory.mktemp("compose")
     files = ("--file", str(FILE), "--file", str(_with_a_repository(folder)))
     installed = Installation(engine, files)
@@ -65,8 +65,7 @@ def installation(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory)
         raise AssertionError(f"{error}\n{installed.compose('logs', '--no-color', '--tail', '30')}") from None
     create = ("ansible-api", "keys", "create", "--name", "me", "--role", "admin")
     key = installed.compose("exec", "-T", "api", *create).strip()
-    yield Installation(engine, files, key)
-    installed.compose(*PROFILES, "down", "--volumes", "--timeout", "20")
+    return Installation(engine, files, key)  # it ends with its engine
 
 
 def _with_a_repository(folder: Path) -> Path:

@@ -85,8 +85,7 @@ def docker_engine(directory: Path) -> Iterator[DockerEngine]:
 @contextmanager
 def _namespaces(directory: Path, cgroup: str) -> Iterator[int]:
     """The engine's first process, as this machine counts; dockerd waits there for a network."""
-    # Builds take what processor there is; other tests measure time.
-    argv = [require("nice"), "-n", "10", require("unshare"), "--mount", "--net", "--pid", "--uts", "--ipc"]
+    argv = [require("unshare"), "--mount", "--net", "--pid", "--uts", "--ipc"]
     argv += ["--fork", "--kill-child=KILL", "/bin/sh", str(INIT), str(directory), f"/{cgroup}"]
     entered = directory / "entered"
     with ServerProcess(argv, directory / "log", entered.exists, stop_signal=signal.SIGKILL) as process:
