@@ -6,7 +6,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import dependencies, events, git, inventory, latency, memory, overhead, source, submissions, webhooks
+from bench import (
+    dependencies,
+    events,
+    git,
+    inventory,
+    latency,
+    listing,
+    memory,
+    overhead,
+    retention,
+    source,
+    submissions,
+    webhooks,
+)
 from bench.figures import Figure, machine, table, write
 
 MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -20,6 +33,8 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "inventory": inventory.measure,
     "memory": memory.measure,
     "events": events.measure,
+    "listing": listing.measure,
+    "retention": retention.measure,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 

@@ -104,8 +104,16 @@ class Base(DeclarativeBase):
 
 def new_id(prefix: str) -> str:
     """A unique id that sorts by time: prefix, then 48 bits of milliseconds and 64 random bits in base 32."""
-    number = (time.time_ns() // 1_000_000) << 64 | secrets.randbits(64)
-    digits = "0123456789abcdefghjkmnpqrstvwxyz"
+    return _id(prefix, time.time_ns() // 1_000_000, secrets.randbits(64))
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """The smallest id that can have been made at a moment: ids of earlier ones are smaller, all others are not."""
+    return _id(prefix, min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1), 0)
+
+
+def _id(prefix: str, milliseconds: int, random: int) -> str:
+    number, digits = milliseconds << 64 | random, "0123456789abcdefghjkmnpqrstvwxyz"
     return f"{prefix}-" + "".join(digits[number >> shift & 31] for shift in range(110, -1, -5))
 
 

@@ -1,6 +1,7 @@
 """The migrations lead from nothing to the models, one DDL step at a time, and back."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,30 @@ def test_an_upgrade_goes_on_where_another_one_stopped(database_url: str, connect
     assert upgrade(database_url) == SCRIPTS.get_current_head()
     assert upgrade(database_url) == SCRIPTS.get_current_head()
     assert differences(connection) == []
+
+
+OLD_JOB = """
+INSERT INTO jobs (id, team, key_id, spec, status, phase, queue, priority, route_reason, attempt, republish_count,
+                  created_at, queued_at, timings, log_status)
+VALUES ('job-1', 'red', 'k', '{"source": {"repo": "https://git.example.com/A.git", "path": "Site.yml"}}', 'failed',
+        'queued', 'default', 5, 'test', 1, 0, '2026-01-15 10:00:00', '2026-01-15 10:00:00', '{}', 'stored')
+"""
+OLD_OBJECT = """
+INSERT INTO job_objects (job_id, attempt, kind, `key`, size, sha256, created_at, expires_at)
+VALUES ('job-1', 1, 'log', 'x', 1, 'x', '2026-01-15 10:00:00', '2027-01-15 10:00:00')
+"""
+
+
+def test_jobs_that_are_there_are_found_by_their_request_and_keep_their_logs_for_as_long(connection: Connection) -> None:
+    command.upgrade(config(connection), "0055")
+    for statement in (OLD_JOB, OLD_OBJECT):
+        connection.exec_driver_sql(statement)
+    connection.commit()
+    command.upgrade(config(connection), "head")
+    [row] = connection.exec_driver_sql("SELECT repo, search_text, log_expires_at FROM jobs").all()
+    assert row[0] == "https://git.example.com/A.git"
+    assert {"https://git.example.com/a.git", "site.yml"} <= {*re.split(r'[",\s\[\]]+', row[1])}
+    assert str(row[2]).startswith("2027-01-15")
 
 
 def test_the_history_is_one_line() -> None:

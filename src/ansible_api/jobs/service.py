@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from sqlalchemy.orm import Session
 
@@ -11,15 +12,16 @@ from ansible_api.db import new_id
 from ansible_api.egress import EgressDenied, Policy, check_url
 from ansible_api.egress.policy import check_host
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, Unavailable
-from ansible_api.jobs import attempts, secrets, store
+from ansible_api.jobs import attempts, groups, line, repositories, secrets, store
+from ansible_api.jobs.fairness import Group
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.text import repo_scheme
-from ansible_api.jobs.workers import why_waiting
-from ansible_api.routing import route
-from ansible_api.settings import Settings
+from ansible_api.jobs.why_waiting import why_waiting
+from ansible_api.routing import Route, route
+from ansible_api.settings import QueueLimits, Settings
 
 CANCEL_TRIES = 5
 
@@ -56,6 +58,7 @@ def submit(session: Session, cipher: Cipher, submission: Submission, settings: S
         return known, False
     if errors := secrets.errors(session, submission.team, submission.spec):
         raise InvalidRequest(errors=errors)
+    _make_way(session, submission)
     job = _insert(session, submission, settings)
     secrets.keep(session, cipher, submission.team, job.id, submission.spec)
     store.add_labels(session, job, submission.spec.options.labels)
@@ -119,7 +122,10 @@ def _known(session: Session, submission: Submission) -> Job | None:
 
 def _insert(session: Session, submission: Submission, settings: Settings) -> Job:
     spec = submission.spec
-    where = route(spec.workload(settings.default_timeout), long_running_after=settings.long_running_after)
+    where = _route(session, spec, settings)
+    concurrency, limits = spec.options.concurrency, settings.queue_limits.get(where.queue, QueueLimits())
+    counted = concurrency is not None or limits.max_running is not None
+    goes_ahead = not counted and line.goes_ahead(session, where.queue)
     return store.insert_job(
         session,
         id=new_id("job"),
@@ -131,8 +137,50 @@ def _insert(session: Session, submission: Submission, settings: Settings) -> Job
         route_reason=where.reason,
         trace_parent=submission.trace_parent,
         relaunch_of=submission.relaunch_of,
-        republish_after=settings.republish_after,
+        concurrency_group=concurrency and concurrency.group,
+        concurrency_limit=concurrency and concurrency.limit,
+        urgency=where.priority * settings.priority_step,
+        republish_after=settings.republish_after if goes_ahead else None,
     )
+
+
+def _route(session: Session, spec: JobSpec, settings: Settings) -> Route:
+    slowest = repositories.slowest(session, {location.repo for _, location in spec.git_locations()})
+    where = route(
+        spec.workload(settings.default_timeout, slowest),
+        long_running_after=settings.long_running_after,
+        git_heavy_after=settings.git_heavy_after,
+    )
+    longest = settings.queue_limits.get(where.queue, QueueLimits()).max_timeout
+    if longest is not None and (spec.options.timeout or settings.default_timeout) > longest:
+        detail = f"jobs of the queue {where.queue} take {longest} s at most ({where.reason}): give a shorter one"
+        raise InvalidRequest(errors=[FieldError("/options/timeout", detail)])
+    return where
+
+
+def _make_way(session: Session, submission: Submission) -> None:
+    """Do what the job asks for when its concurrency group is full; Conflict when it would rather be refused."""
+    wish = submission.spec.options.concurrency
+    if wish is None or wish.on_conflict == "queue":
+        return
+    group = Group(submission.team, wish.group)
+    groups.lock(session, group)
+    match wish.on_conflict:
+        case "reject":
+            taken = groups.size(session, group, Status.QUEUED, Status.RUNNING)
+            if taken >= wish.limit:
+                raise Conflict(
+                    f"/options/concurrency: {taken} jobs of the group {wish.group} wait or run; send it later"
+                )
+        case "cancel_running":
+            running = groups.oldest(session, group, Status.RUNNING)
+            for job_id in running[: max(0, len(running) - wish.limit + 1)]:
+                store.request_cancel(session, submission.team, job_id)
+        case "replace_queued":
+            for job_id in groups.oldest(session, group, Status.QUEUED):
+                store.cancel_queued(session, submission.team, job_id)
+        case _:
+            assert_never(wish.on_conflict)
 
 
 def repo_errors(repos: Iterable[tuple[str, str]], settings: Settings) -> list[FieldError]:

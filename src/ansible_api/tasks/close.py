@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import shared_task
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 
 from ansible_api.db import now_plus
 from ansible_api.deliveries import store as deliveries
@@ -18,7 +19,7 @@ from ansible_api.jobs.state import LogStatus
 from ansible_api.objects import with_store
 from ansible_api.routing import TaskName
 from ansible_api.tasks.leftovers import drop_leftovers
-from ansible_api.tasks.worker import current
+from ansible_api.tasks.worker import Worker, current
 
 
 @shared_task(name=TaskName.CLOSE_JOB, acks_late=True)
@@ -27,6 +28,11 @@ def close_job(outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> 
     if attempt and {outcome["kind"] for outcome in outcomes} != set(PRODUCTS):
         return  # no chord of ours: upkeep orders what is missing
     worker = current()
+    with bound_contextvars(job_id=job_id, attempt=attempt):
+        _close_and_tell(worker, outcomes, job_id, attempt)
+
+
+def _close_and_tell(worker: Worker, outcomes: Sequence[dict[str, Any]], job_id: str, attempt: int) -> None:
     status = log_status(outcomes)
     stored, released = worker.db.write(_close, status, outcomes, job_id, attempt)
     if stored:

@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu.transport.redis import Channel
 
+from ansible_api import tracing
 from ansible_api.celery import RowsRestore, create_app
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
@@ -27,7 +28,11 @@ from ansible_api.logs import configure_logs, get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
 from ansible_api.settings import Settings
+from ansible_api.tasks import probe
 from ansible_api.tasks.end import EndStep
+from ansible_api.tasks.liveness import CanaryStep, LivenessStep
+from ansible_api.tasks.own_dir import own_dir
+from ansible_api.tasks.retention import RetentionStep
 from ansible_api.tasks.retries import check_policies
 from ansible_api.tasks.upkeep import UpkeepStep
 from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, start_child
@@ -36,8 +41,10 @@ TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "
 log = get_logger(__name__)
 
 
-def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int, ready_file: Path | None) -> None:
-    """Serve some queues until SIGTERM; StartupError when database, master key or isolation are not right."""
+def run_worker(
+    settings: Settings, queues: Sequence[Queue], *, concurrency: int, ready_file: Path | None, once: bool = False
+) -> None:
+    """Serve some queues until SIGTERM, or for one job; StartupError when database, key or isolation are not right."""
     configure_logs(settings.log_level)
     _check(settings)
     # The node is named before the first fork: its children own their leases in its name.
@@ -47,14 +54,20 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
         log.warning("Ansible has no bytecode and none can be written: every play starts a second later")
     if settings.objects_dir is None:
         importlib.import_module("ansible_api.objects.s3")  # once, before the first fork: each child would take a second
+    tracing.preload()
+    own_dir(settings.state_dir)
+    probe.serve(settings)
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)
+    app.steps["worker"].add(RetentionStep)
     app.steps["worker"].add(EndStep)
+    app.steps["worker"].add(LivenessStep)
+    app.steps["consumer"].add(CanaryStep)
     Channel.QoS = RowsRestore
     _connect_signals(settings, ready_file)
     app.set_current()
-    _serve(app, queues, concurrency)
+    _serve(app, queues, concurrency, once=once)
 
 
 def _check(settings: Settings) -> None:
@@ -95,10 +108,17 @@ def _begin_child(**_: Any) -> None:
     Many who shut a worker down signal all of its processes; SIGTERM would make a child drop its job where it stands.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    probe.leave()
+    # Connected here, behind the tasks' own: what they still do at the end is told, too.
+    signals.worker_process_shutdown.connect(_end_child, weak=False)
     start_child()
 
 
-def _serve(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
+def _end_child(**_: Any) -> None:
+    tracing.stop()
+
+
+def _serve(app: Celery, queues: Sequence[Queue], concurrency: int, *, once: bool) -> None:
     """Celery's worker as a program, without Celery's command line, which takes half a second to load."""
     pool = "+".join(queues) if len(queues) <= 2 else "all"
     worker = app.Worker(
@@ -109,6 +129,7 @@ def _serve(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
         without_gossip=True,
         without_mingle=True,
         loglevel="INFO",
+        once=once,
     )
     gc.freeze()  # nothing of what is loaded by now goes away: no collection looks at it, and children share its memory
     worker.start()

@@ -25,9 +25,11 @@ from ansible_api.jobs.model import Job
 from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.logs import get_logger
-from ansible_api.routing import Queue
+from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks import results
+from ansible_api.tasks.drain import Drain, OneJob
+from ansible_api.tasks.feed import feed
 from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
@@ -44,12 +46,13 @@ class Upkeep:
     """The repairs; `tick` does each once."""
 
     def __init__(
-        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], None] | None = None
+        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], bool] | None = None
     ) -> None:
-        """`presence` tells the database that this worker is there."""
+        """`presence` tells the database that this worker is there; True: it shall take no more jobs."""
         self._lease = min(settings.lease_preparing, settings.lease_playing)
         self._db = WatchedDatabase(db, self._lease)
         self._queue, self._settings, self._presence = queue, settings, presence
+        self.draining = False
         self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
         self._sent: dict[str, float] = {}  # when this worker published the webhooks that are due
@@ -68,7 +71,7 @@ class Upkeep:
                 if not results.lies_in(self._results, job.id, job.attempt):
                     self._attempt(partial(self._end, job))
         self._attempt(self._be_present)
-        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._rescue_logs):
+        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._feed, self._rescue_logs):
             self._attempt(repair)
 
     def _attempt(self, repair: Callable[[], None]) -> None:
@@ -91,7 +94,7 @@ class Upkeep:
 
     def _be_present(self) -> None:
         if self._presence:
-            self._db.write(self._presence)
+            self.draining = self._db.write(self._presence)
 
     def _trusts_leases(self) -> bool:
         """Leases end only after this process has seen the database healthy for one whole lease: after an outage
@@ -136,15 +139,13 @@ class Upkeep:
         pause = policy.pause(job.failures) if job.failures else 0.0
         status = self._db.write(repairs.end_expired, job, max_attempts=policy.max_attempts, pause=pause)
         if status:
-            log.warning("lease ended", job_id=job.id, attempt=job.attempt, status=status)
+            with unforked():
+                telemetry.LEASES_LOST.inc()
+            log.warning("lease ended", status=status, **job.log_fields)
             self._follow_up(job, status)
 
     def _follow_up(self, job: Job, status: Status) -> None:
-        if status is Status.QUEUED and job.failures:
-            return  # it is published when its pause is over
-        if status is Status.QUEUED:
-            self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
-        else:
+        if status is not Status.QUEUED:
             with unforked():
                 telemetry.JOBS_ENDED.labels(job.queue, status).inc()
             self._queue.close(job.id, attempt=job.attempt)
@@ -173,29 +174,38 @@ class Upkeep:
         return self._queue.depth(Queue.DELIVERY) < DELIVERY_BACKLOG
 
     def _republish(self) -> None:
-        """Publish jobs whose pause is over, and again those whose message was lost."""
+        """Publish again the jobs whose message was lost."""
         for name in self._db.read(repairs.unclaimed):
-            empty = self._queue.depth(Queue(name)) == 0
-            for job in self._db.read(repairs.unpublished, name, empty=empty):
+            messages = self._queue.depth(Queue(name))
+            for job in self._db.read(repairs.unpublished, name, messages=messages):
                 if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
+
+    def _feed(self) -> None:
+        """What other hands do at once: jobs whose pause is over, or whom nobody told the broker of."""
+        feed(self._db, self._queue, self._settings, JOB_QUEUES)
 
 
 class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Runs upkeep in a thread of the worker's main process for as long as the worker lives."""
 
-    def __init__(self, parent: Any, **options: Any) -> None:
+    def __init__(self, parent: Any, once: bool = False, **options: Any) -> None:
+        """`once`: the worker ends when it has run one job."""
         super().__init__(parent, **options)
         self._stop = threading.Event()
         self._db: Database | None = None
+        self._once = once
 
     def start(self, parent: Any) -> None:
         settings = load_settings()
         self._db = Database(settings.database_url.get_secret_value())
         presence = partial(workers.register, node=node_name(), queues=_queues(parent.app), slots=parent.concurrency)
         upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence)
+        drain = Drain(parent)
+        job = OneJob(drain, settings.state_dir) if self._once else None
         self._stop.clear()
-        threading.Thread(target=self._run, args=(upkeep, settings.upkeep_interval), name="upkeep", daemon=True).start()
+        arguments = (upkeep, settings.upkeep_interval, drain, job)
+        threading.Thread(target=self._run, args=arguments, name="upkeep", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
         self._stop.set()
@@ -203,12 +213,16 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             with suppress(Unavailable):  # it will be silent, which says the same
                 self._db.write(workers.forget, node_name())
 
-    def _run(self, upkeep: Upkeep, interval: float) -> None:
+    def _run(self, upkeep: Upkeep, interval: float, drain: Drain, job: OneJob | None) -> None:
         pause = 0.0
         while not self._stop.wait(pause):
             pause = interval * (0.75 + secrets.randbelow(500) / 1000)
             try:
                 upkeep.tick()
+                if upkeep.draining:
+                    drain.begin()
+                if job is not None:
+                    job.check()
             except Exception:
                 log.exception("upkeep failed")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import redis
 
+from ansible_api import tracing
 from ansible_api.celery import create_app
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
@@ -67,6 +68,7 @@ def node_name() -> str:
 def start_child() -> None:
     """Build the worker of a fresh child; it may have taken the place of one that died and left its job's secrets."""
     settings = load_settings()
+    tracing.start("ansible-api-worker")
     sweep(settings.state_dir / "work")
     _Process.worker = create_worker(settings, node_name())
 

@@ -63,8 +63,8 @@ def celery_worker(pools: Service, celery_setup_app: Celery) -> Iterator[CeleryTe
 def celery_worker_cluster(
     pools: Service, celery_setup_app: Celery, celery_worker: CeleryTestWorker
 ) -> Iterator[CeleryWorkerCluster]:
-    """One pool for default, one for git-heavy, one for delivery."""
-    others = [worker_node(pools, queue, celery_setup_app) for queue in (Queue.GIT_HEAVY, Queue.DELIVERY)]
+    """A pool for each queue; that of default first."""
+    others = [worker_node(pools, queue, celery_setup_app) for queue in Queue if queue is not Queue.DEFAULT]
     yield CeleryWorkerCluster(celery_worker, *others)
     for worker in others:
         worker.teardown()

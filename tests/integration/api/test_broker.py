@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ansible_api.jobs import workers
 from ansible_api.routing import Queue
 from tests.integration.api.conftest import JOB, Api
 from tests.servers.redis import RedisServer
@@ -49,6 +50,7 @@ async def test_with_a_dead_redis_jobs_are_accepted_and_canceled(api: Api, redis_
 async def test_once_redis_is_back_jobs_are_told_again(
     api: Api, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    api.database.write(workers.register, "node:1", ["default"], 1000)
     async with api.client() as client:
         redis_server.process.kill()
         await client.post(JOBS, json=JOB)

@@ -1,0 +1,74 @@
+"""SQL of what the queues look like now: it counts what waits and runs, however many jobs there were before."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, func, or_, select
+from sqlalchemy.orm import Session
+
+from ansible_api.db import now_plus
+from ansible_api.jobs.model import Job, WorkerNode
+from ansible_api.jobs.state import Status
+from ansible_api.jobs.workers import SILENT_AFTER
+from ansible_api.routing import Queue
+
+
+@dataclass(slots=True)
+class QueueFigures:
+    """One queue at one moment."""
+
+    queued: int = 0
+    running: int = 0
+    depth: int = 0  # what waits and may start now
+    oldest: float = 0.0  # seconds for which the first of that has waited
+    workers: int = 0
+    slots: int = 0
+    busy: int = 0  # slots of these workers that run a job, of whatever queue
+
+
+def of_queues(session: Session) -> dict[Queue, QueueFigures]:
+    """The figures of every queue; those of jobs alone."""
+    figures = {queue: QueueFigures() for queue in Queue}
+    _count_waiting(session, figures)
+    held = _count_running(session, figures)
+    there = select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER))
+    for worker in session.scalars(there):
+        for name in worker.queues:
+            if (queue := _queue(name)) is not None:
+                figures[queue].workers += 1
+                figures[queue].slots += worker.slots
+                figures[queue].busy += min(held[worker.node], worker.slots)
+    return figures
+
+
+def age(now: datetime, since: datetime | None) -> float:
+    """Seconds since a moment; 0 when there was none."""
+    return 0.0 if since is None else max(0.0, (now - since) / timedelta(seconds=1))
+
+
+def _count_waiting(session: Session, figures: Mapping[Queue, QueueFigures]) -> None:
+    due = or_(Job.next_attempt_at.is_(None), Job.next_attempt_at <= now_plus())
+    counts = (func.count(), func.sum(case((due, 1), else_=0)), func.min(case((due, Job.queued_at))), now_plus())
+    wanted = select(Job.queue, *counts).where(Job.status == Status.QUEUED).group_by(Job.queue)
+    for name, queued, depth, first, now in session.execute(wanted):
+        if (queue := _queue(name)) is not None:
+            found = figures[queue]
+            found.queued, found.depth, found.oldest = int(queued), int(depth), age(now, first)
+
+
+def _count_running(session: Session, figures: Mapping[Queue, QueueFigures]) -> Counter[str]:
+    """How many jobs each worker runs."""
+    held: Counter[str] = Counter()
+    wanted = select(Job.queue, Job.lease_owner).where(Job.status == Status.RUNNING)
+    for name, owner in session.execute(wanted):
+        held[(owner or "").rpartition("/")[0]] += 1  # as `tasks.worker.lease_owner` writes it
+        if (queue := _queue(name)) is not None:
+            figures[queue].running += 1
+    return held
+
+
+def _queue(name: str) -> Queue | None:
+    """None: a queue of another version of this service."""
+    return Queue(name) if name in set(Queue) else None

@@ -1,0 +1,155 @@
+"""SQL of the line in which jobs wait: the rows are the line, the broker holds its head and nothing more.
+
+A place in line is `turn_at`: when the job was queued, minus so much for each step of its priority. So what is urgent
+goes first, and what waits long enough overtakes even that: no job starves. `fairness` says which line is next.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy.orm import Session
+
+from ansible_api.db import now_plus
+from ansible_api.jobs import store
+from ansible_api.jobs.fairness import Group, Line, Waiting, choose
+from ansible_api.jobs.model import Job, QueuePause
+from ansible_api.jobs.state import Status
+from ansible_api.jobs.workers import slots_of
+from ansible_api.settings import QueueLimits, Settings
+
+_QUEUED = Job.status == Status.QUEUED
+_IN_LINE = (_QUEUED, Job.republish_at.is_(None))
+_PUBLISHED = (_QUEUED, Job.republish_at.is_not(None))
+_DUE = or_(Job.next_attempt_at.is_(None), Job.next_attempt_at <= now_plus())
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a queue is served."""
+
+    republish_after: float  # seconds after which the message of a job that nobody has claimed counts as lost
+    weights: Mapping[str, float] = field(default_factory=dict)  # of teams
+    max_running: int | None = None  # jobs of the queue at once
+
+    @classmethod
+    def of(cls, settings: Settings, queue: str) -> Self:
+        limits = settings.queue_limits.get(queue, QueueLimits())
+        return cls(settings.republish_after, settings.team_weights, limits.max_running)
+
+
+def goes_ahead(session: Session, queue: str) -> bool:
+    """Whether a new job may be published without a look at the line: nobody waits, a slot is free, no pause."""
+    nobody = session.scalar(select(Job.id).where(_QUEUED, Job.queue == queue).limit(1)) is None
+    return nobody and not is_paused(session, queue) and _free(session, queue) > 0
+
+
+def is_paused(session: Session, queue: str) -> bool:
+    return session.get(QueuePause, queue) is not None
+
+
+def room(session: Session, queue: str, rules: Rules) -> int:
+    """How many more jobs of a queue the broker should know of; 0 also when none stands in line."""
+    if session.scalar(select(Job.id).where(*_IN_LINE, Job.queue == queue).limit(1)) is None or is_paused(
+        session, queue
+    ):
+        return 0
+    free = _free(session, queue)
+    if rules.max_running is not None:
+        free = min(free, rules.max_running - _count(session, Job.status == Status.RUNNING, Job.queue == queue))
+    return max(0, free - published(session, queue))
+
+
+def _free(session: Session, queue: str) -> int:
+    """Slots in which jobs of a queue may begin; one when no worker is known, for one that nobody has heard of yet."""
+    slots = slots_of(session, queue)
+    return slots.all - slots.busy if slots.workers else 1
+
+
+def published(session: Session, queue: str) -> int:
+    """How many waiting jobs of a queue the broker was told of."""
+    return _count(session, *_PUBLISHED, Job.queue == queue)
+
+
+def take(session: Session, queue: str, rules: Rules) -> list[Waiting]:
+    """Choose the jobs of a queue that are next, and note that the broker is told of them."""
+    wanted = room(session, queue, rules)
+    if not wanted:
+        return []
+    in_group = _groups(session)
+    lines = {line: _front(session, queue, line, in_group, wanted) for line in _lines(session, queue)}
+    chosen = choose(lines, wanted, held=_held(session, queue), in_group=in_group, weights=rules.weights)
+    return [job for job in chosen if _publish(session, job.id, rules.republish_after)]
+
+
+def put_back(session: Session, job_id: str) -> bool:
+    """A job that could not begin stands in line again, in its old place."""
+    return store.change(session, Job.id == job_id, *_PUBLISHED, republish_at=None, republish_count=0) == 1
+
+
+def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(Job).where(*wanted)) or 0
+
+
+def _publish(session: Session, job_id: str, republish_after: float) -> bool:
+    values = {"republish_at": now_plus(republish_after), "republish_count": 0}
+    return store.change(session, Job.id == job_id, *_IN_LINE, **values) == 1
+
+
+def _lines(session: Session, queue: str) -> list[Line]:
+    wanted = select(Job.team, Job.key_id).where(*_IN_LINE, Job.queue == queue).distinct()
+    return [Line(team, key_id) for team, key_id in session.execute(wanted)]
+
+
+_COLUMNS = (
+    Job.id,
+    Job.attempt,
+    Job.priority,
+    Job.turn_at,
+    Job.created_at,
+    Job.concurrency_group,
+    Job.concurrency_limit,
+)
+
+
+def _front(session: Session, queue: str, line: Line, in_group: Mapping[Group, int], limit: int) -> list[Waiting]:
+    """The first jobs of a line that may begin."""
+    full = [_is_full(group, number) for group, number in in_group.items() if group.team == line.team]
+    wanted = select(*_COLUMNS).where(*_IN_LINE, Job.queue == queue, Job.team == line.team, Job.key_id == line.key_id)
+    wanted = wanted.where(_DUE, or_(Job.concurrency_group.is_(None), ~or_(false(), *full)))
+    return [_waiting(row, line) for row in session.execute(wanted.order_by(Job.turn_at, Job.id).limit(limit))]
+
+
+def _is_full(group: Group, number: int) -> ColumnElement[bool]:
+    return and_(Job.concurrency_group == group.name, Job.concurrency_limit <= number)
+
+
+def _waiting(row: Any, line: Line) -> Waiting:
+    group = Group(line.team, row.concurrency_group) if row.concurrency_group is not None else None
+    # Without a turn: written by the version before this one.
+    turn_at = row.turn_at or row.created_at
+    return Waiting(row.id, row.attempt, row.priority, line, turn_at, group, row.concurrency_limit or 0)
+
+
+def _held(session: Session, queue: str) -> Counter[Line]:
+    """How many jobs of each line run, or are about to."""
+    found: Counter[Line] = Counter()
+    for standing in ((Job.status == Status.RUNNING,), _PUBLISHED):
+        wanted = select(Job.team, Job.key_id, func.count()).where(*standing, Job.queue == queue)
+        for team, key_id, number in session.execute(wanted.group_by(Job.team, Job.key_id)):
+            found[Line(team, key_id)] += number
+    return found
+
+
+def _groups(session: Session) -> Counter[Group]:
+    """How many jobs of each concurrency group run, or are about to, in whatever queue."""
+    found: Counter[Group] = Counter()
+    for standing in ((Job.status == Status.RUNNING,), _PUBLISHED):
+        wanted = select(Job.team, Job.concurrency_group, func.count()).where(
+            *standing, Job.concurrency_group.is_not(None)
+        )
+        for team, name, number in session.execute(wanted.group_by(Job.team, Job.concurrency_group)):
+            found[Group(team, name or "")] += number
+    return found

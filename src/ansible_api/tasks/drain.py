@@ -1,0 +1,62 @@
+"""A worker that takes no more: because it was told to, or because it was started for one job alone."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import signals
+from celery.worker import state
+
+from ansible_api.logs import get_logger
+from ansible_api.routing import TaskName
+from ansible_api.tasks import results
+
+IDLE = 60.0  # seconds in which a worker for one job must have got it
+log = get_logger(__name__)
+
+
+class Drain:
+    """Stops a worker's consumer, once; plays and deliveries that are under way go on."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker, self._begun = worker, False
+
+    def begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            log.info("worker drains", running=len(state.active_requests))
+            self._worker.consumer.call_soon(self._stop_consuming)
+
+    def _stop_consuming(self) -> None:
+        """In the consumer's own thread."""
+        consumer = self._worker.consumer
+        for name in list(consumer.app.amqp.queues.consume_from):
+            consumer.cancel_task_queue(name)
+
+
+class OneJob:
+    """The end of a worker that was started for one job: when that is done and nothing of it is left on the disk."""
+
+    def __init__(self, drain: Drain, state_dir: Path) -> None:
+        self._drain, self._folders = drain, (state_dir / "spool", state_dir / results.FOLDER)
+        self._since, self._taken = time.monotonic(), False
+        signals.task_received.connect(self._received, weak=False)
+
+    def _received(self, request: Any, **_: Any) -> None:
+        if request.name == TaskName.RUN_JOB:
+            self._taken = True
+            self._drain.begin()
+
+    def check(self) -> None:
+        """End the worker when there is nothing left to do, or nothing came."""
+        waited = time.monotonic() - self._since
+        if state.active_requests or (not self._taken and waited < IDLE) or self._left():
+            return
+        log.info("worker ends", job_taken=self._taken)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _left(self) -> bool:
+        """Whether the disk has something that the database or the object store have not."""
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in self._folders)
