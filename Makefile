@@ -28,6 +28,11 @@ compose: setup  ## the image and compose.yaml, on a Docker engine that the test 
 	@NEEDS="dockerd:docker.io iptables:iptables mmdebstrap:mmdebstrap slirp4netns:slirp4netns" scripts/setup
 	@$(BIN)/python -m pytest -m engine tests/integration/test_docker_engine.py tests/acceptance/test_compose.py $(ARGS)
 
+.PHONY: pictures
+pictures: setup  ## the pictures of Flower in docs/operating.md, taken in Chromium
+	@NEEDS="chromium:chromium" scripts/setup
+	@PYTHONPATH=. $(BIN)/python scripts/flower_pictures.py
+
 .PHONY: check
 check: setup  ## formatting, lint, types, import contract
 	@$(BIN)/ruff format --check .

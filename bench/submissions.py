@@ -14,10 +14,10 @@ from tests.waiting import wait_for
 
 from bench.figures import Figure, percentile
 from bench.installations import Servers, on_servers
+from bench.processor import seconds_of
 
 CLIENTS, WARM_UP, COUNT = 50, 500, 3000
 RATE_GOAL, P99_GOAL = 200, 0.1
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def measure(folder: Path) -> list[Figure]:
@@ -65,23 +65,14 @@ def _with_shares(
         "MariaDB": [servers.mariadb.process.pid],
         "Redis": [servers.redis.process.pid],
     }
-    before = {name: _cpu(pids) for name, pids in parts.items()}
+    before = {name: seconds_of(*pids) for name, pids in parts.items()}
     result = load(servers, ports, count, rate)
-    used = {"client": result["cpu"], **{name: _cpu(pids) - before[name] for name, pids in parts.items()}}
+    used = {"client": result["cpu"], **{name: seconds_of(*pids) - before[name] for name, pids in parts.items()}}
     return result, _told(used, result["seconds"])
 
 
 def _told(used: Mapping[str, float], seconds: float) -> str:
     return ", ".join(f"{name} {cpu / seconds:.2f}" for name, cpu in used.items())
-
-
-def _cpu(pids: list[int]) -> float:
-    """Seconds of processor time so far."""
-    return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) / TICKS
-
-
-def _stat(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _rate(result: Mapping[str, Any], shares: str) -> Figure:

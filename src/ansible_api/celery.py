@@ -16,6 +16,10 @@ from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
 from ansible_api.routing import JOB_QUEUES, Queue, TaskName
 from ansible_api.settings import Settings
 
+# Longer than any play, in milliseconds: RabbitMQ closes the channel of a consumer that acknowledges later. Before 3.12
+# it looks at `consumer_timeout` of its own settings alone.
+UNACKNOWLEDGED = 30 * 24 * 3600 * 1000
+
 
 class DeliveryFirst(round_robin_cycle):
     """Which queue a worker of several asks first for messages of one priority.
@@ -102,7 +106,7 @@ def _on_rabbitmq() -> dict[str, Any]:
     There a worker gets as many messages as it has slots without asking for them. Acknowledged at its end, a job's
     message keeps the next one with the broker, for a worker that has a slot free; sent again it changes nothing.
     """
-    quorum = {"x-queue-type": "quorum"}
+    quorum = {"x-queue-type": "quorum", "x-consumer-timeout": UNACKNOWLEDGED}
     return {
         "task_queues": [
             KombuQueue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=quorum) for name in Queue

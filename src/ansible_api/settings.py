@@ -9,14 +9,25 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ansible_api.errors import StartupError
 
 PREFIX = "ANSIBLE_API_"
 CLIENT_NAMES = {"ANSIBLE_API_URL", "ANSIBLE_API_KEY"}  # read by the command-line client, not by the service
+BROKERS = ("amqp", "amqps", "redis", "rediss", "redis+socket")  # schemes of their URLs, as Celery takes them
 MIB = 1024 * 1024
 
 
@@ -64,7 +75,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         description="redis://[:password@]host:port or unix:///path; live events, broker, chords"
     )
-    broker_url: SecretStr | None = Field(None, description="another Celery broker than redis_url, such as amqp://…")
+    broker_url: SecretStr | None = Field(
+        None, description="another broker than redis_url: amqp://user:password@host:port/vhost of RabbitMQ, or a Redis"
+    )
     master_key: SecretStr = Field(
         description="version:base64 of 32 bytes; several with commas, the highest version wraps"
     )
@@ -173,6 +186,13 @@ class Settings(BaseSettings):
     def base_url(self, seen: str = "") -> str:
         """What links begin with; `seen`: the address that a request came to."""
         return (self.public_url or seen).rstrip("/")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _a_broker_we_know(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and urlsplit(url.get_secret_value()).scheme not in BROKERS:
+            raise ValueError(f"begin with one of {', '.join(f'{scheme}://' for scheme in BROKERS)}")
+        return url
 
     @model_validator(mode="after")
     def _one_object_store(self) -> Self:

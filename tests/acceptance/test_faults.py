@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from ansible_api.celery import create_app, dispose
+from ansible_api.settings import Settings
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, local_job
 from tests.waiting import wait_for
 
 # On the parts of production; test_up.py has the faults of the embedded default.
-pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis"], indirect=True)
+pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis", "mariadb+rabbitmq"], indirect=True)
 JOB_MARK = b"ANSIBLE_API_JOB="
 BUSY = play("""
 - name: Leave something running
@@ -138,12 +140,11 @@ def test_a_job_submitted_while_no_worker_runs_is_run_later(fresh_service: Servic
 
 
 def test_a_lost_message_is_published_again(fresh_service: Service, repo: Path) -> None:
-    from redis import Redis
-
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
-    with Redis.from_url(fresh_service.env["REDIS_URL"]) as broker:
-        broker.flushall()
+    broker = create_app(Settings(**{name.lower(): value for name, value in fresh_service.env.items()}))
+    assert broker.control.purge() == 1
+    dispose(broker)
     fresh_service.start_worker()
     assert fresh_service.wait_for_status(job_id)["status"] == "successful"
 

@@ -9,7 +9,7 @@ from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import COMMAND, Service, local_job
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis"], indirect=True)
+pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis", "mariadb+rabbitmq"], indirect=True)
 NOTE = play("""
 - name: Note when it runs
   shell: echo {{ name }} start >> {{ notes }}; sleep {{ seconds | default(0) }}; echo {{ name }} end >> {{ notes }}

@@ -69,6 +69,21 @@ def test_every_step_can_be_undone_and_done_again(connection: Connection) -> None
     assert differences(connection) == []
 
 
+def test_each_step_leaves_what_the_version_before_it_reads_and_writes(connection: Connection) -> None:
+    """During an upgrade workers of both versions run on the new schema."""
+    known: dict[str, set[str]] = {}
+    for revision in (path.name[:4] for path in REVISIONS):
+        command.upgrade(config(connection), revision)
+        found = {table: inspect(connection).get_columns(table) for table in inspect(connection).get_table_names()}
+        assert set(known) <= set(found), f"{revision} drops a table"
+        for table, columns in known.items():
+            now = {column["name"]: column for column in found[table]}
+            assert columns <= set(now), f"{revision} drops a column of {table}"
+            wanted = [name for name in set(now) - columns if not now[name]["nullable"] and now[name]["default"] is None]
+            assert not wanted, f"{revision}: who does not know {table}.{wanted} cannot insert"
+        known = {table: {column["name"] for column in columns} for table, columns in found.items()}
+
+
 def test_an_upgrade_goes_on_where_another_one_stopped(database_url: str, connection: Connection) -> None:
     command.upgrade(config(connection), "0007")
     assert upgrade(database_url) == SCRIPTS.get_current_head()

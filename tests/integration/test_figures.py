@@ -53,6 +53,15 @@ def test_slots_count_for_each_queue_that_a_living_worker_serves(db: Database) ->
     assert (long.workers, long.slots, long.busy) == (1, 4, 1)
 
 
+def test_a_worker_that_drains_serves_no_queue(db: Database) -> None:
+    db.write(workers.register, "node:1", ["default"], 4)
+    db.write(workers.register, "node:2", ["default"], 2)
+    running(db)  # by a child of node:1
+    db.write(workers.drain, "node:1")
+    seen = of(db, Queue.DEFAULT)
+    assert (seen.running, seen.workers, seen.slots, seen.busy) == (1, 1, 2, 0)
+
+
 def test_the_delivery_queue_holds_logs_to_be_stored_and_webhooks_that_are_due(db: Database) -> None:
     fence = running(db)
     db.write(store.finish, fence, Status.SUCCESSFUL)

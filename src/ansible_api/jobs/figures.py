@@ -23,7 +23,7 @@ class QueueFigures:
     running: int = 0
     depth: int = 0  # what waits and may start now
     oldest: float = 0.0  # seconds for which the first of that has waited
-    workers: int = 0
+    workers: int = 0  # those that were told to take no more do not count
     slots: int = 0
     busy: int = 0  # slots of these workers that run a job, of whatever queue
 
@@ -33,8 +33,8 @@ def of_queues(session: Session) -> dict[Queue, QueueFigures]:
     figures = {queue: QueueFigures() for queue in Queue}
     _count_waiting(session, figures)
     held = _count_running(session, figures)
-    there = select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER))
-    for worker in session.scalars(there):
+    serving = select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER), WorkerNode.drain_at.is_(None))
+    for worker in session.scalars(serving):
         for name in worker.queues:
             if (queue := _queue(name)) is not None:
                 figures[queue].workers += 1
