@@ -2,16 +2,20 @@
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from ansible_api.cli.exits import CommandError
+from ansible_api.errors import Unavailable
 from ansible_api.routing import Queue
 from ansible_api.settings import load_settings
 
+T = TypeVar("T")
 app = typer.Typer(add_completion=False)
 LOOK_AGAIN = 1.0  # seconds
 
@@ -47,16 +51,32 @@ def drain(
     from ansible_api.db import Database
     from ansible_api.jobs import workers
 
+    end = time.monotonic() + timeout
     with closing(Database(load_settings().database_url.get_secret_value())) as db:
-        nodes = [node] if node else db.read(workers.of_host, socket.gethostname())
-        if not all(db.write(workers.drain, each) for each in nodes):
+        named = [node] if node else _until(end, partial(db.read, workers.of_host, socket.gethostname()))
+        nodes = [each for each in named if _until(end, partial(db.write, workers.drain, each))]
+        if node and not nodes:
             raise CommandError(f"there is no worker {node}")
-        end = time.monotonic() + timeout
-        while (left := db.read(workers.held, nodes)) and time.monotonic() < end:
+        while (left := _until(end, partial(db.read, workers.held, nodes))) and time.monotonic() < end:
             time.sleep(LOOK_AGAIN)
     if left:
         raise CommandError(f"{left} jobs still run after {timeout:g} s")
     typer.echo(f"drained: {', '.join(nodes) or 'there was no worker'}")
+
+
+def _until(end: float, look: Callable[[], T]) -> T:
+    """What it says, through an outage of the database: plays go on, and who waits stops the worker."""
+    told = False
+    while True:
+        try:
+            return look()
+        except Unavailable as error:
+            if time.monotonic() >= end:
+                raise
+            if not told:
+                typer.echo(f"waiting: {error}", err=True)
+            told = True
+            time.sleep(LOOK_AGAIN)
 
 
 @app.command()

@@ -58,9 +58,8 @@ def serving(session: Session, queue: str, *, draining: bool = False) -> list[Wor
 
 
 def of_host(session: Session, host: str) -> Sequence[str]:
-    """The workers that are there on a host; their names begin with it."""
-    there = select(WorkerNode.node).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER))
-    return session.scalars(there.where(WorkerNode.node.startswith(f"{host}:", autoescape=True))).all()
+    """The workers of a host, whose names begin with it; also silent ones: after an outage all are."""
+    return session.scalars(select(WorkerNode.node).where(WorkerNode.node.startswith(f"{host}:", autoescape=True))).all()
 
 
 def held(session: Session, nodes: Sequence[str]) -> int:
