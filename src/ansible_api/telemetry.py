@@ -7,13 +7,13 @@ LONG = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600, 10800)  # seco
 JOBS_SUBMITTED = Counter("ansible_api_jobs_submitted_total", "Jobs accepted", ["queue"])
 JOBS_ENDED = Counter("ansible_api_jobs_ended_total", "Jobs that ended, once each", ["queue", "status"])
 QUEUE_SECONDS = Histogram(
-    "ansible_api_queue_seconds", "Time that attempts waited for a worker", ["queue"], buckets=LONG
+    "ansible_api_queue_seconds", "Time that ended jobs waited for a worker, at the last", ["queue"], buckets=LONG
 )
 PHASE_SECONDS = Histogram(
     "ansible_api_phase_seconds", "Time that attempts spent in each phase", ["phase"], buckets=LONG
 )
 RUN_SECONDS = Histogram(
-    "ansible_api_run_seconds", "Time from an attempt's start to its job's end", ["queue", "status"], buckets=LONG
+    "ansible_api_run_seconds", "Time from the last attempt's start to its job's end", ["queue", "status"], buckets=LONG
 )
 EVENTS = Counter("ansible_api_events_total", "Events of plays")
 WEBHOOK_ATTEMPTS = Counter(

@@ -3,10 +3,12 @@
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import COMMAND, Service, local_job
+from tests.servers.processes import free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis", "mariadb+rabbitmq"], indirect=True)
@@ -104,14 +106,20 @@ def test_a_drained_worker_ends_what_it_runs_and_takes_no_more(
 
 def test_a_worker_for_one_job_ends_when_all_of_it_is_stored(fresh_service: Service, noting: Path, notes: Path) -> None:
     fresh_service.start_api()
+    port = free_port()
+    fresh_service.env["WORKER_PORT"] = str(port)
     fresh_service.start_worker("delivery", name="delivery", concurrency=1)
+    del fresh_service.env["WORKER_PORT"]
     first, second = (submit(fresh_service, noting, notes, name) for name in ("first", "second"))
     arguments = ("worker", "--queue", "default", "--concurrency", "1", "--once")
     assert fresh_service.start("once", *arguments).wait(90) == 0
     assert [fresh_service.job(job_id)["status"] for job_id in (first, second)] == ["successful", "queued"]
     assert fresh_service.wait_for_closed(first)["log_status"] == "stored"
     assert fresh_service.start("twice", *arguments).wait(90) == 0
-    assert fresh_service.job(second)["status"] == "successful"
+    assert fresh_service.wait_for_closed(second)["status"] == "successful"
+    told = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+    for counted in ("jobs_ended_total{", "run_seconds_count{"):  # by the worker that is still there
+        assert f'ansible_api_{counted}queue="default",status="successful"}} 2.0' in told
 
 
 def _draining(service: Service) -> bool:

@@ -157,6 +157,7 @@ def test_a_job_handed_back_waits_for_its_pause(db: Database) -> None:
     job = row(db, fence.job_id)
     assert (job["status"], job["lease_owner"], job["last_error"]) == ("queued", None, "away: git is away")
     assert job["republish_at"] is None  # it stands in line
+    assert job["queued_at"] == job["next_attempt_at"]  # and is kept waiting from then on
     assert db.write(store.claim, fence.job_id, OWNER, 60.0) is None
     put(db, fence.job_id, next_attempt_at=past())
     again = db.write(store.claim, fence.job_id, OWNER, 60.0)

@@ -33,7 +33,7 @@ from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.text import RepoUrl
 from ansible_api.routing import JOB_QUEUES, Queue
-from ansible_api.telemetry import JOBS_ENDED, JOBS_SUBMITTED
+from ansible_api.telemetry import JOBS_SUBMITTED
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 RETRY_AFTER = {"Retry-After": "1"}
@@ -264,18 +264,14 @@ async def show(request: Request, caller: Viewer, service: Service, job_id: str, 
 @router.post("/{job_id}/cancel", status_code=202, response_model=JobView, responses=problems(401, 403, 404, 409, 503))
 async def cancel(request: Request, caller: Submitter, service: Service, job_id: str) -> Response:
     """Cancel a job: one that waits ends at once, one that runs is stopped within seconds."""
-    job, waited = await service.db.write(_canceled, caller.team, job_id, _base_url(request, service))
+    job = await service.db.write(_canceled, caller.team, job_id, _base_url(request, service))
     if job.status.terminal:
-        if waited:
-            JOBS_ENDED.labels(job.queue, job.status).inc()
         await service.publisher.close(job)
     return answer(job, 202)
 
 
-def _canceled(session: Session, team: str, job_id: str, base_url: str) -> tuple[JobView, bool]:
-    """The job, and whether it waited until now."""
-    waited = store.standing(session, team, job_id).status is Status.QUEUED
-    return jobs.views(session, [jobs.cancel(session, team, job_id)], base_url=base_url)[0], waited
+def _canceled(session: Session, team: str, job_id: str, base_url: str) -> JobView:
+    return jobs.views(session, [jobs.cancel(session, team, job_id)], base_url=base_url)[0]
 
 
 @router.get("/{job_id}/hosts", response_model=HostList, responses=problems(401, 403, 404, 503))

@@ -59,6 +59,11 @@ def close(
     return True
 
 
+def count_once(session: Session, job_id: str) -> bool:
+    """Take the right to count an ended job in metrics; False: it was counted, and is closed once more."""
+    return change(session, Job.id == job_id, Job.counted_at.is_(None), counted_at=now_plus()) == 1
+
+
 def rescued(session: Session, job_id: str, attempt: int, *, events: int | None, stored: int) -> bool:
     """Note that `stored` bytes of an attempt's events are in the object store, and how many the play had if that is
     known; a count never falls. True: its log was closed with less, and shall be closed again."""

@@ -62,6 +62,7 @@ class Job(Base):
     play_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # log stored or given up
+    counted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # in the metrics of whoever closed it first
 
     commit: Mapped[str | None] = mapped_column(String(64))
     source_cache: Mapped[str | None] = mapped_column(String(8))

@@ -332,7 +332,7 @@ def requeue(session: Session, job_id: str, why: Return, *guards: Any) -> Status 
         afterwards=dict.fromkeys(_OF_ATTEMPT)
         | {
             "phase": Phase.QUEUED,
-            "queued_at": now_plus(),
+            "queued_at": now_plus(why.pause),  # nobody keeps it waiting before that
             "next_attempt_at": now_plus(why.pause) if why.pause else None,
             "republish_at": None,  # it stands in line again, in its old place
             "republish_count": 0,

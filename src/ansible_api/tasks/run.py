@@ -55,7 +55,6 @@ def run_job(job_id: str) -> None:
         return
     with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
-        telemetry.QUEUE_SECONDS.labels(job.queue).observe(_seconds(job))
         attempt = Attempt(worker, job)
         end = attempt.run()
         attempt.record(end)
@@ -75,7 +74,7 @@ class Attempt:
         self._reruns = job.spec["options"].get("on_worker_loss") == "rerun"
         self._progress = Progress()
         self._timings = {Phase.QUEUED.value: _seconds(job)}
-        self._began = self._phase_began = time.monotonic()
+        self._phase_began = time.monotonic()
         self._phase = Phase.SOURCE
         self._trace = AttemptTrace(job)
         self._outcome: Outcome | None = None
@@ -267,8 +266,6 @@ class Attempt:
 
     def _announce(self, status: Status) -> None:
         log.info("job ended", status=status)
-        telemetry.JOBS_ENDED.labels(self._job.queue, status).inc()
-        telemetry.RUN_SECONDS.labels(self._job.queue, status).observe(time.monotonic() - self._began)
         mark_end(self._worker.redis, self._job.id, self._job.attempt, self._progress.last_seq)
         try:
             self._worker.queue.close(self._job.id, attempt=self._job.attempt)

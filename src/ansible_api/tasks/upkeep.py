@@ -146,8 +146,6 @@ class Upkeep:
 
     def _follow_up(self, job: Job, status: Status) -> None:
         if status is not Status.QUEUED:
-            with unforked():
-                telemetry.JOBS_ENDED.labels(job.queue, status).inc()
             self._queue.close(job.id, attempt=job.attempt)
 
     def _send_due_webhooks(self) -> None:

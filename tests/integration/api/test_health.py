@@ -95,16 +95,3 @@ async def test_without_the_database_metrics_tell_of_the_process_alone(
     assert metrics.status_code == 200
     assert "ansible_api_http_request_seconds" in metrics.text
     assert "ansible_api_queue_depth" not in metrics.text
-
-
-async def test_a_job_that_is_canceled_twice_has_ended_once(api: Api) -> None:
-    def ended(metrics: str) -> float:
-        start = 'ansible_api_jobs_ended_total{queue="default",status="canceled"} '
-        return sum(float(line.removeprefix(start)) for line in metrics.splitlines() if line.startswith(start))
-
-    async with api.client() as client:
-        before = ended((await client.get("/metrics")).text)
-        address = (await client.post("/api/v1/jobs", json=JOB)).headers["location"]
-        for _ in range(2):
-            assert (await client.delete(address)).status_code == 202
-        assert ended((await client.get("/metrics")).text) == before + 1
