@@ -301,7 +301,8 @@ def _deliveries(session: Session, team: str, job_id: str) -> DeliveryList:
 
 
 async def _look(request: Request, service: Parts, team: str, job_id: str) -> JobView:
-    return await service.db.read(jobs.view, team, job_id, base_url=_base_url(request, service))
+    limits = service.settings.queue_limits
+    return await service.db.read(jobs.view, team, job_id, base_url=_base_url(request, service), limits=limits)
 
 
 def _base_url(request: Request, service: Parts) -> str:

@@ -1,11 +1,12 @@
 """SQL of the line in which jobs wait: the rows are the line, the broker holds its head and nothing more.
 
 A place in line is `turn_at`: when the job was queued, minus so much for each step of its priority. So what is urgent
-goes first, and what waits long enough overtakes even that: no job starves. `fairness` says which line is next.
+goes first, and what waits long enough overtakes even that: within a line no job starves. `fairness` says which line is
+next.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -56,10 +57,11 @@ def room(session: Session, queue: str, rules: Rules) -> int:
         session, queue
     ):
         return 0
+    known = published(session, queue)  # before what runs: one that begins meanwhile counts twice, not never
     free = _free(session, queue)
     if rules.max_running is not None:
-        free = min(free, rules.max_running - _count(session, Job.status == Status.RUNNING, Job.queue == queue))
-    return max(0, free - published(session, queue))
+        free = min(free, rules.max_running - running(session, queue))
+    return max(0, free - known)
 
 
 def _free(session: Session, queue: str) -> int:
@@ -73,15 +75,34 @@ def published(session: Session, queue: str) -> int:
     return _count(session, *_PUBLISHED, Job.queue == queue)
 
 
-def take(session: Session, queue: str, rules: Rules) -> list[Waiting]:
-    """Choose the jobs of a queue that are next, and note that the broker is told of them."""
+def running(session: Session, queue: str) -> int:
+    """How many jobs of a queue run."""
+    return _count(session, Job.status == Status.RUNNING, Job.queue == queue)
+
+
+def choose_next(session: Session, queue: str, rules: Rules) -> list[Waiting]:
+    """The jobs of a queue that are next, as many as there is room for."""
     wanted = room(session, queue, rules)
     if not wanted:
         return []
-    in_group = _groups(session)
-    lines = {line: _front(session, queue, line, in_group, wanted) for line in _lines(session, queue)}
-    chosen = choose(lines, wanted, held=_held(session, queue), in_group=in_group, weights=rules.weights)
-    return [job for job in chosen if _publish(session, job.id, rules.republish_after)]
+    held, in_group = _held(session, queue), _groups(session, queue)
+    chosen: list[Waiting] = []
+    while len(chosen) < wanted:
+        left = wanted - len(chosen)
+        lines = {line: _front(session, queue, line, in_group, chosen, left) for line in _lines(session, queue)}
+        found = choose(lines, left, held=held, in_group=in_group, weights=rules.weights)
+        if not found:
+            break
+        chosen += found
+        # A group that is full now lets those behind it pass, who were not among the first of their line before.
+        held.update(job.line for job in found)
+        in_group.update(job.group for job in found if job.group is not None)
+    return chosen
+
+
+def publish(session: Session, jobs: Sequence[Waiting], rules: Rules) -> list[Waiting]:
+    """Note that the broker is told of these jobs; those of them that still stood in line."""
+    return [job for job in jobs if _publish(session, job.id, rules.republish_after)]
 
 
 def put_back(session: Session, job_id: str) -> bool:
@@ -114,11 +135,14 @@ _COLUMNS = (
 )
 
 
-def _front(session: Session, queue: str, line: Line, in_group: Mapping[Group, int], limit: int) -> list[Waiting]:
-    """The first jobs of a line that may begin."""
+def _front(
+    session: Session, queue: str, line: Line, in_group: Mapping[Group, int], chosen: Sequence[Waiting], limit: int
+) -> list[Waiting]:
+    """The first jobs of a line that may begin and are not chosen."""
     full = [_is_full(group, number) for group, number in in_group.items() if group.team == line.team]
     wanted = select(*_COLUMNS).where(*_IN_LINE, Job.queue == queue, Job.team == line.team, Job.key_id == line.key_id)
     wanted = wanted.where(_DUE, or_(Job.concurrency_group.is_(None), ~or_(false(), *full)))
+    wanted = wanted.where(Job.id.not_in([job.id for job in chosen if job.line == line]))
     return [_waiting(row, line) for row in session.execute(wanted.order_by(Job.turn_at, Job.id).limit(limit))]
 
 
@@ -134,19 +158,22 @@ def _waiting(row: Any, line: Line) -> Waiting:
 
 
 def _held(session: Session, queue: str) -> Counter[Line]:
-    """How many jobs of each line run, or are about to."""
+    """How many jobs of each line are about to run, or do."""
     found: Counter[Line] = Counter()
-    for standing in ((Job.status == Status.RUNNING,), _PUBLISHED):
+    for standing in (_PUBLISHED, (Job.status == Status.RUNNING,)):
         wanted = select(Job.team, Job.key_id, func.count()).where(*standing, Job.queue == queue)
         for team, key_id, number in session.execute(wanted.group_by(Job.team, Job.key_id)):
             found[Line(team, key_id)] += number
     return found
 
 
-def _groups(session: Session) -> Counter[Group]:
-    """How many jobs of each concurrency group run, or are about to, in whatever queue."""
+def _groups(session: Session, queue: str) -> Counter[Group]:
+    """How many jobs of each concurrency group are about to run in this queue, or run in whatever queue.
+
+    What other queues were told of does not count: nobody may serve them. Who begins first is decided by the claims.
+    """
     found: Counter[Group] = Counter()
-    for standing in ((Job.status == Status.RUNNING,), _PUBLISHED):
+    for standing in ((*_PUBLISHED, Job.queue == queue), (Job.status == Status.RUNNING,)):
         wanted = select(Job.team, Job.concurrency_group, func.count()).where(
             *standing, Job.concurrency_group.is_not(None)
         )

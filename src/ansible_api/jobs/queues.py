@@ -83,7 +83,7 @@ def resume(session: Session, queue: Queue) -> None:
 
 
 def _workers(session: Session, queue: Queue) -> list[WorkerNode]:
-    return sorted(serving(session, queue, draining=True), key=lambda row: row.started_at)
+    return sorted(serving(session, queue), key=lambda row: row.started_at)
 
 
 def _count(session: Session, *wanted: ColumnElement[bool]) -> int:

@@ -1,6 +1,6 @@
 """What callers may do with jobs: submit, look and cancel."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -90,15 +90,21 @@ def cancel(session: Session, team: str, job_id: str) -> Job:
     return job
 
 
-def view(session: Session, team: str, job_id: str, *, base_url: str = "") -> JobView:
-    """A job with its whole story as its team sees it; NotFound when it is absent or another team's."""
+def view(
+    session: Session, team: str, job_id: str, *, base_url: str = "", limits: Mapping[str, QueueLimits] | None = None
+) -> JobView:
+    """A job with its whole story as its team sees it; NotFound when it is absent or another team's.
+
+    `limits` are those of single queues, as the settings have them.
+    """
     job = store.get_of_team(session, team, job_id)
+    of_queue = (limits or {}).get(job.queue, QueueLimits())
     totals = store.host_totals(session, [job_id]).get(job_id, (0, 0, 0))
     return job_view(
         job,
         totals,
         attempts=attempts.of_job(session, job_id),
-        why_waiting=why_waiting(session, job),
+        why_waiting=why_waiting(session, job, max_running=of_queue.max_running),
         base_url=base_url,
     )
 

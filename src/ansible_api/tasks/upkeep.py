@@ -34,10 +34,11 @@ from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.watched import WatchedDatabase
-from ansible_api.tasks.worker import dead_attempts, node_name, unforked
+from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, unforked
 
 RESCUE_PAUSE = 30.0  # seconds
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add no closings, and no webhook twice
+GLANCE = 0.2  # seconds between two looks at whether the worker leaves
 SENT_AGAIN = 600.0  # seconds, as the broker's visibility timeout
 log = get_logger(__name__)
 
@@ -199,9 +200,13 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         settings = load_settings()
         self._db = Database(settings.database_url.get_secret_value())
-        presence = partial(workers.register, node=node_name(), queues=_queues(parent.app), slots=parent.concurrency)
+        drain, queues = Drain(parent), _queues(parent.app)
+
+        def presence(session: Session) -> bool:
+            leaving = drain.begun or shutdown.begun
+            return workers.register(session, node_name(), queues, parent.concurrency, leaving=leaving)
+
         upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence)
-        drain = Drain(parent)
         job = OneJob(drain, settings.state_dir) if self._once else None
         self._stop.clear()
         arguments = (upkeep, settings.upkeep_interval, drain, job)
@@ -214,9 +219,13 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
                 self._db.write(workers.forget, node_name())
 
     def _run(self, upkeep: Upkeep, interval: float, drain: Drain, job: OneJob | None) -> None:
-        pause = 0.0
+        pause, due, left = 0.0, 0.0, False
         while not self._stop.wait(pause):
-            pause = interval * (0.75 + secrets.randbelow(500) / 1000)
+            pause, leaves = GLANCE, drain.begun or shutdown.begun
+            if time.monotonic() < due and leaves == left:
+                continue
+            # At once when the worker begins to leave: from then on its slots are free for nobody.
+            due, left = time.monotonic() + interval * (0.75 + secrets.randbelow(500) / 1000), leaves
             try:
                 upkeep.tick()
                 if upkeep.draining:

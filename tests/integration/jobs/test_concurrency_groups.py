@@ -54,8 +54,9 @@ class Race:
                 self.ended += 1
 
     def feed(self) -> None:
+        rules = Rules(60.0)
         for queue in QUEUES:
-            told = self.db.write(line.take, queue, Rules(60.0))
+            told = self.db.write(line.publish, self.db.read(line.choose_next, queue, rules), rules)
             with self.lock:
                 self.messages += [job.id for job in told]
 
