@@ -8,6 +8,7 @@ next.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
@@ -15,12 +16,13 @@ from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
 from ansible_api.jobs import store
-from ansible_api.jobs.fairness import Group, Line, Waiting, choose
+from ansible_api.jobs.fairness import Group, Line, Waiting, choose, foremost
 from ansible_api.jobs.model import Job, QueuePause
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.workers import slots_of
 from ansible_api.settings import QueueLimits, Settings
 
+FIRST = datetime.min.replace(tzinfo=UTC)  # the turn of who has none
 _QUEUED = Job.status == Status.QUEUED
 _IN_LINE = (_QUEUED, Job.republish_at.is_(None))
 _PUBLISHED = (_QUEUED, Job.republish_at.is_not(None))
@@ -85,18 +87,20 @@ def choose_next(session: Session, queue: str, rules: Rules) -> list[Waiting]:
     wanted = room(session, queue, rules)
     if not wanted:
         return []
-    held, in_group = _held(session, queue), _groups(session, queue)
+    held, in_group, lines = _held(session, queue), _groups(session, queue), _lines(session, queue)
     chosen: list[Waiting] = []
-    while len(chosen) < wanted:
+    while lines and len(chosen) < wanted:
         left = wanted - len(chosen)
-        lines = {line: _front(session, queue, line, in_group, chosen, left) for line in _lines(session, queue)}
-        found = choose(lines, left, held=held, in_group=in_group, weights=rules.weights)
-        if not found:
-            break
+        fronts = {
+            line: _front(session, queue, line, in_group, chosen, left) for line in foremost(lines, left, held=held)
+        }
+        found = choose(fronts, left, held=held, in_group=in_group, weights=rules.weights)
         chosen += found
         # A group that is full now lets those behind it pass, who were not among the first of their line before.
         held.update(job.line for job in found)
         in_group.update(job.group for job in found if job.group is not None)
+        for line in [line for line, jobs in fronts.items() if not jobs]:
+            del lines[line]
     return chosen
 
 
@@ -119,9 +123,17 @@ def _publish(session: Session, job_id: str, republish_after: float) -> bool:
     return store.change(session, Job.id == job_id, *_IN_LINE, **values) == 1
 
 
-def _lines(session: Session, queue: str) -> list[Line]:
-    wanted = select(Job.team, Job.key_id).where(*_IN_LINE, Job.queue == queue).distinct()
-    return [Line(team, key_id) for team, key_id in session.execute(wanted)]
+def _lines(session: Session, queue: str) -> dict[Line, datetime]:
+    """The lines of a queue, with the turn of the first in each."""
+    columns = (
+        Job.status,
+        Job.queue,
+        Job.republish_at,
+        Job.team,
+        Job.key_id,
+    )  # as the index begins, which is skipped through
+    wanted = select(Job.team, Job.key_id, func.min(Job.turn_at)).where(*_IN_LINE, Job.queue == queue).group_by(*columns)
+    return {Line(team, key_id): first or FIRST for team, key_id, first in session.execute(wanted)}
 
 
 _COLUMNS = (
@@ -152,6 +164,7 @@ def _is_full(group: Group, number: int) -> ColumnElement[bool]:
 
 def _waiting(row: Any, line: Line) -> Waiting:
     group = Group(line.team, row.concurrency_group) if row.concurrency_group is not None else None
+    # Without a turn: written by the version before this one.
     # Without a turn: written by the version before this one.
     turn_at = row.turn_at or row.created_at
     return Waiting(row.id, row.attempt, row.priority, line, turn_at, group, row.concurrency_limit or 0)

@@ -6,7 +6,7 @@ All statements are guarded, so two at once do no harm, and there is no leader.
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -47,12 +47,20 @@ class Upkeep:
     """The repairs; `tick` does each once."""
 
     def __init__(
-        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], bool] | None = None
+        self,
+        db: Database,
+        queue: JobQueue,
+        settings: Settings,
+        presence: Callable[[Session], bool] | None = None,
+        queues: Sequence[str] = JOB_QUEUES,
     ) -> None:
-        """`presence` tells the database that this worker is there; True: it shall take no more jobs."""
+        """`presence` tells the database that this worker, which serves `queues`, is there; True: it shall take no more
+        jobs.
+        """
         self._lease = min(settings.lease_preparing, settings.lease_playing)
         self._db = WatchedDatabase(db, self._lease)
         self._queue, self._settings, self._presence = queue, settings, presence
+        self._served = [name for name in JOB_QUEUES if name in queues]
         self.draining = False
         self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
@@ -183,8 +191,10 @@ class Upkeep:
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
     def _feed(self) -> None:
-        """What other hands do at once: jobs whose pause is over, or whom nobody told the broker of."""
-        feed(self._db, self._queue, self._settings, JOB_QUEUES)
+        """What other hands do at once: jobs whose pause is over, or whom nobody told the broker of. Where no worker
+        serves a queue, there is nothing to tell.
+        """
+        feed(self._db, self._queue, self._settings, self._served)
 
 
 class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -206,7 +216,7 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             leaving = drain.begun or shutdown.begun
             return workers.register(session, node_name(), queues, parent.concurrency, leaving=leaving)
 
-        upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence)
+        upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence, queues)
         job = OneJob(drain, settings.state_dir) if self._once else None
         self._stop.clear()
         arguments = (upkeep, settings.upkeep_interval, drain, job)
