@@ -86,13 +86,7 @@ def test_the_notes_warn_of_a_queue_that_no_pool_serves() -> None:
         ({"objects": {"existingClaim": "logs"}}, "set one of them, not both"),
         ({"ingress": {"enabled": True}}, "ingress.host"),
         ({"workerDefaults": {"mode": "job"}, "workers": {"delivery": {"mode": "deployment"}}}, r"workers.default.keda"),
-        (
-            {
-                "workerDefaults": {"mode": "job"},
-                "workers": {"default": {"queues": ["default", "delivery"], "keda": None}, "delivery": None},
-            },
-            r"workers.default.mode",
-        ),
+        ({"workerDefaults": {"mode": "job"}, "workers": {"default": {"keda": {"max": 2}}}}, r"workers.delivery.mode"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_remedy(wrong: dict[str, Any], message: str) -> None:
