@@ -34,10 +34,7 @@ def of_queues(session: Session, limits: Mapping[str, QueueLimits]) -> dict[Queue
     figures = {queue: QueueFigures() for queue in Queue}
     _count_waiting(session, figures)
     held = _count_running(session, figures)
-    for queue, found in figures.items():
-        most = limits[queue].max_running if queue in limits else None
-        if most is not None and found.running >= most:
-            found.depth, found.oldest = 0, 0.0
+    _hold_back(figures, limits)
     serving = select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER), WorkerNode.drain_at.is_(None))
     for worker in session.scalars(serving):
         for name in worker.queues:
@@ -80,6 +77,14 @@ def _count_running(session: Session, figures: Mapping[Queue, QueueFigures]) -> C
         if (queue := _queue(name)) is not None:
             figures[queue].running += 1
     return held
+
+
+def _hold_back(figures: Mapping[Queue, QueueFigures], limits: Mapping[str, QueueLimits]) -> None:
+    """Of a queue that runs as many jobs as it may, none may start."""
+    for queue, found in figures.items():
+        most = limits[queue].max_running if queue in limits else None
+        if most is not None and found.running >= most:
+            found.depth, found.oldest = 0, 0.0
 
 
 def _queue(name: str) -> Queue | None:
