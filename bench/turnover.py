@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from bench.installations import Servers, on_servers
 from bench.processor import seconds_of
 
 WORKERS, SLOTS = 4, 4
+PRESENCE = 5.0  # seconds, as a worker's upkeep
 JOBS = 1200
 GOAL = 50  # jobs a second; a million a day, all of them in a third of it, are 35
 CHANGE_GOAL = 1.2
@@ -127,29 +129,35 @@ def _insert(database: Database, table: type[Base], rows: list[dict[str, Any]], *
 def _run(servers: Servers) -> float:
     """Seconds until the workers have ended so many jobs."""
     argv = [sys.executable, "-m", "bench.turnover"]
-    order = {"settings": servers.service.env, "jobs": JOBS // WORKERS}
-    processes = [
-        subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(WORKERS)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        process.stdout.readline()  # it is ready
-    began = time.monotonic()
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        if process.wait(600) != 0:
-            raise RuntimeError("a worker failed")
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.stdin is not None
-        process.stdin.close()
-    return time.monotonic() - began
+    order = json.dumps({"settings": servers.service.env, "jobs": JOBS // WORKERS})
+    with ExitStack() as stack:
+        processes = []
+        for _ in range(WORKERS):
+            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            processes.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        for process in processes:
+            _tell(process, order)
+        for process in processes:
+            _hear(process)  # it is ready
+        began = time.monotonic()
+        for process in processes:
+            _tell(process, "go")
+        for process in processes:
+            _hear(process)  # it has done its part
+        return time.monotonic() - began
+
+
+def _tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def _hear(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    if not process.stdout.readline():
+        raise RuntimeError("a worker failed")
 
 
 class _Broker:
@@ -172,15 +180,18 @@ def _work(settings: Settings, count: int) -> None:
         Database(settings.database_url.get_secret_value()),
         _Broker(settings.redis_url.get_secret_value()),
     )
-    database.write(workers.register, node, [Queue.DEFAULT.value], SLOTS)
     print("ready", flush=True)
     sys.stdin.readline()
-    ended = 0
+    ended, seen_at = 0, 0.0
     while ended < count:
+        if time.monotonic() - seen_at > PRESENCE:
+            database.write(workers.register, node, [Queue.DEFAULT.value], SLOTS)
+            seen_at = time.monotonic()
         feed(database, broker, settings, [Queue.DEFAULT])  # type: ignore[arg-type]
         if (job_id := broker.take()) is not None and _carry(database, job_id, f"{node}/1", settings):
             ended += 1
     database.close()
+    print("done", flush=True)
 
 
 def _carry(database: Database, job_id: str, owner: str, settings: Settings) -> bool:

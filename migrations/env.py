@@ -12,7 +12,7 @@ from ansible_api.settings import load_settings
 
 
 class Repeatable(MySQLImpl):
-    """Steps that find what they made: MariaDB commits each at once, and only then can its revision be noted.
+    """Steps that find what they did: MariaDB commits each at once, and only then can its revision be noted.
 
     An upgrade that ended between the two, or while the server went on with its step, is repeated.
     """
@@ -24,6 +24,9 @@ class Repeatable(MySQLImpl):
 
     def create_index(self, index: Any, **options: Any) -> None:
         super().create_index(index, **options | {"if_not_exists": True})
+
+    def drop_index(self, index: Any, **options: Any) -> None:
+        super().drop_index(index, **options | {"if_exists": True})
 
     def add_column(self, table_name: str, column: Any, **options: Any) -> None:
         super().add_column(table_name, column, **options | {"if_not_exists": True})

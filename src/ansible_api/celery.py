@@ -103,8 +103,9 @@ def is_rabbitmq(broker_url: str) -> bool:
 def _on_rabbitmq() -> dict[str, Any]:
     """Queues that are replicated, and a broker that says that it has what it was sent.
 
-    There a worker gets as many messages as it has slots without asking for them. Acknowledged at its end, a job's
-    message keeps the next one with the broker, for a worker that has a slot free; sent again it changes nothing.
+    There a worker gets as many messages of each of its queues as it has slots, without asking for them. Acknowledged at
+    its end, a job's message keeps the next one of its queue with the broker, for a worker that has a slot free; what it
+    gets of other queues it gives back (`tasks.slots`). Sent again, a message changes nothing.
     """
     quorum = {"x-queue-type": "quorum", "x-consumer-timeout": UNACKNOWLEDGED}
     return {
@@ -112,7 +113,10 @@ def _on_rabbitmq() -> dict[str, Any]:
             KombuQueue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=quorum) for name in Queue
         ],
         "task_default_queue_type": "quorum",
-        "task_annotations": {TaskName.RUN_JOB.value: {"acks_late": True}},
+        "task_annotations": {
+            "*": {"Strategy": "ansible_api.tasks.slots:taken_by_free_slots"},
+            TaskName.RUN_JOB.value: {"acks_late": True},
+        },
         "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5.0},
     }
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import installed, local_job
-from tests.servers.rabbitmq import rabbitmq
+from tests.servers.rabbitmq import RabbitMQServer, rabbitmq
 from tests.servers.redis import RedisServer
 
 SLOW = play("""
@@ -33,6 +33,26 @@ def test_a_play_that_lasts_longer_than_the_broker_waits_runs_once_and_others_fol
         assert notes.read_text() == "start\n" * 2
         assert worker.poll() is None
         assert "delivery acknowledgement" in _logs(tmp_path / "rabbitmq" / "logs")
+
+
+def test_a_worker_without_a_free_slot_leaves_jobs_of_its_other_queues_to_those_that_have_one(
+    tmp_path: Path, redis_server: RedisServer, rabbitmq_server: RabbitMQServer, repo: Path
+) -> None:
+    for server in (redis_server, rabbitmq_server):
+        server.process.revive()
+        server.flush()
+    slow = make_repo(tmp_path / "slow", {"site.yml": play("[{name: Wait, command: sleep 300}]")})
+    database = f"sqlite:///{tmp_path / 'database.sqlite'}"
+    # What waits in the wrong place is not published again while the test lasts.
+    settings = {"BROKER_URL": rabbitmq_server.url, "REPUBLISH_AFTER": "600"}
+    with installed(tmp_path, database, redis_server.url, **settings) as service:
+        service.start_api()
+        service.start_worker(name="full", concurrency=1)
+        service.wait_for_status(service.submit(local_job(slow)), "running")
+        service.start_worker(name="idle", concurrency=1)
+        for queue in ("git-heavy", "dynamic-inventory", "long-running") * 2:
+            job_id = service.submit(local_job(repo, options={"queue": queue}))
+            assert service.wait_for_status(job_id, timeout=30)["status"] == "successful"
 
 
 def _logs(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """The Helm chart: Helm accepts it, and Kubernetes accepts what it makes of many values."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 import yaml
 
 from ansible_api import __version__
+from ansible_api.routing import JOB_QUEUES, Queue
 from tests.contract.chart_schema import CHART
-from tests.contract.rendering import BUCKET, MATRIX, Manifest, merged, notes, of_kind, render
+from tests.contract.rendering import BUCKET, MATRIX, Manifest, containers, merged, notes, of_kind, pods, render
 
 OLDEST, NEWEST = "1.31", "1.37"
 CRDS = Path(__file__).parent / "crds"
@@ -72,7 +74,9 @@ def test_the_notes_tell_how_to_make_the_first_key() -> None:
 
 def test_the_notes_warn_of_a_queue_that_no_pool_serves() -> None:
     assert "WARNING" not in notes()
-    assert "no pool of this release serves the queue git-heavy" in notes({"workers": {"git-heavy": None}})
+    for queue in Queue:
+        warned = re.findall(r"no pool of this release serves the queue (\S+):", notes({"workers": {queue.value: None}}))
+        assert warned == [queue]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +85,27 @@ def test_the_notes_warn_of_a_queue_that_no_pool_serves() -> None:
         ({"config": {"s3_bucket": None}}, "config.s3_bucket or objects.existingClaim"),
         ({"objects": {"existingClaim": "logs"}}, "set one of them, not both"),
         ({"ingress": {"enabled": True}}, "ingress.host"),
+        ({"workerDefaults": {"mode": "job"}, "workers": {"delivery": {"mode": "deployment"}}}, r"workers.default.keda"),
+        ({"workerDefaults": {"mode": "job"}, "workers": {"default": {"keda": {"max": 2}}}}, r"workers.delivery.mode"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_remedy(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(helm.HelmError, match=message):
         render(wrong)
+
+
+def test_all_pools_may_be_of_mode_job_but_delivery() -> None:
+    scaled = {queue.value: {"keda": {"max": 2}} for queue in JOB_QUEUES}
+    pools = {"workerDefaults": {"mode": "job"}, "workers": scaled | {"delivery": {"mode": "deployment"}}}
+    assert len(of_kind(render(pools), "ScaledJob")) == len(JOB_QUEUES)
+
+
+def test_a_digest_says_which_image_instead_of_a_tag() -> None:
+    digest = f"sha256:{'0' * 64}"
+    images = {one["image"] for _, pod in pods(render({"image": {"digest": digest}})) for one in containers(pod)}
+    assert images == {f"ansible-api@{digest}"}
+    tagged = {one["image"] for _, pod in pods(render({"image": {"tag": "1.2.3"}})) for one in containers(pod)}
+    assert tagged == {"ansible-api:1.2.3"}
 
 
 def test_the_migration_runs_before_everything_and_needs_nothing_of_the_release() -> None:

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from ansible_api.settings import known_names
+from ansible_api.routing import Queue
+from ansible_api.settings import Settings, known_names
+from ansible_api.tasks.end import REPORTING
 from tests.contract.rendering import MATRIX, Manifest, containers, of_kind, pods, render, variables, worker
 
 WRITABLE = {"/tmp", "/home/ansible-api", "/var/lib/ansible-api"}
+CANCEL_GRACE: float = Settings.model_fields["cancel_grace"].default
 KNOWN = known_names() | {"ANSIBLE_API_WORKER_ADDRESS", "ANSIBLE_API_WORKER_PORT"}
 
 
@@ -42,6 +45,22 @@ def test_every_program_finds_its_writable_places_on_a_read_only_root(manifests: 
             for container in containers(pod):
                 assert {mount["mountPath"] for mount in container["volumeMounts"]} >= WRITABLE, name
                 assert variables(container)["HOME"] == "/home/ansible-api", name
+
+
+def test_no_pod_fills_the_disk_of_its_node(manifests: list[Manifest]) -> None:
+    for name, pod in pods(manifests):
+        scratch = [volume["emptyDir"] for volume in pod["spec"].get("volumes", ()) if "emptyDir" in volume]
+        assert all(one["sizeLimit"] for one in scratch), name
+    (tmp,) = [volume for volume in _volumes(render({"scratchSize": "1Gi"})) if volume["name"] == "tmp"]
+    assert tmp["emptyDir"] == {"sizeLimit": "1Gi"}
+
+
+def test_whatever_runs_the_service_gets_the_extra_environment_and_volumes() -> None:
+    for name, pod in pods(render(MATRIX["placed"], {"flower": {"enabled": True}})):
+        for container in containers(pod) if pod["spec"].get("volumes") else []:
+            assert variables(container)["SSL_CERT_FILE"] == "/etc/authorities/ca.crt", name
+            assert "/etc/authorities" in {mount["mountPath"] for mount in container["volumeMounts"]}, name
+            assert "authorities" in {volume["name"] for volume in pod["spec"]["volumes"]}, name
 
 
 def test_every_setting_of_every_pod_is_known(manifests: list[Manifest]) -> None:
@@ -133,8 +152,19 @@ def test_a_worker_gets_as_long_to_end_as_its_drain_its_grace_and_the_kill_take(m
     for name, pod in _workers(manifests):
         container = worker(pod)
         hook = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["0"])
-        needed = int(hook[-1]) + int(variables(container)["ANSIBLE_API_SHUTDOWN_GRACE"]) + 5 + 10
+        needed = int(hook[-1]) + int(variables(container)["ANSIBLE_API_SHUTDOWN_GRACE"]) + CANCEL_GRACE + REPORTING
         assert pod["spec"]["terminationGracePeriodSeconds"] > needed, name
+
+
+@pytest.mark.parametrize(
+    "more", [{"config": {"cancel_grace": 60}}, {"workerDefaults": {"config": {"cancel_grace": 60}}}]
+)
+def test_a_longer_pause_before_the_kill_is_a_longer_end(more: dict[str, Any]) -> None:
+    ends = [
+        [pod["spec"]["terminationGracePeriodSeconds"] for _, pod in _workers(manifests)]
+        for manifests in (render(), render(more))
+    ]
+    assert [after - before for before, after in zip(*ends, strict=True)] == [60 - CANCEL_GRACE] * len(Queue)
 
 
 def test_long_running_workers_drain_first_and_no_autoscaler_of_nodes_cuts_them_off() -> None:
@@ -160,6 +190,12 @@ def _workers(manifests: list[Manifest]) -> list[tuple[str, Manifest]]:
     return [(name, pod) for name, pod in pods(manifests) if "ansible-api/pool" in pod["metadata"]["labels"]]
 
 
+def _volumes(manifests: list[Manifest]) -> list[Manifest]:
+    """Of the default pool."""
+    volumes: list[Manifest] = dict(_workers(manifests))["ci-ansible-api-worker-default"]["spec"]["volumes"]
+    return volumes
+
+
 def _secret_files(pod: Manifest) -> set[str]:
     projected = [volume["projected"] for volume in pod["spec"].get("volumes", ()) if "projected" in volume]
     sources = [source["secret"] for volume in projected for source in volume["sources"]]
@@ -174,3 +210,38 @@ def _checksums(manifests: list[Manifest]) -> dict[str, str]:
 def _public_url(manifests: list[Manifest]) -> str:
     url: str = of_kind(manifests, "ConfigMap")["ci-ansible-api"]["data"]["ANSIBLE_API_PUBLIC_URL"]
     return url
+
+
+# Who may connect
+
+INGRESS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
+PROMETHEUS = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
+ANY_POD = {"namespaceSelector": {}}
+
+
+@pytest.mark.parametrize("metrics_from", [[], [PROMETHEUS]])
+def test_the_api_is_reached_by_those_that_are_named_and_by_its_own_test(metrics_from: list[Manifest]) -> None:
+    manifests = render({"networkPolicy": {"apiFrom": [INGRESS], "metricsFrom": metrics_from}})
+    own_test = {"podSelector": {"matchLabels": _selecting(of_kind(manifests, "Pod")["ci-ansible-api-test"])}}
+    assert _peers(manifests, "ci-ansible-api-api") == [INGRESS, *metrics_from, own_test]
+
+
+def test_everybody_reaches_the_api_unless_somebody_is_named() -> None:
+    assert _peers(render({"networkPolicy": {"metricsFrom": [PROMETHEUS]}}), "ci-ansible-api-api") is None
+
+
+def test_metrics_of_workers_are_for_the_cluster_unless_somebody_is_named() -> None:
+    assert _peers(render(), "ci-ansible-api-worker") == [ANY_POD]
+    named = render({"networkPolicy": {"apiFrom": [INGRESS], "metricsFrom": [PROMETHEUS]}})
+    assert _peers(named, "ci-ansible-api-worker") == [PROMETHEUS]
+
+
+def _peers(manifests: list[Manifest], policy: str) -> list[Manifest] | None:
+    (rule,) = of_kind(manifests, "NetworkPolicy")[policy]["spec"]["ingress"]
+    peers: list[Manifest] | None = rule.get("from")
+    return peers
+
+
+def _selecting(pod: Manifest) -> dict[str, str]:
+    labels: dict[str, str] = pod["metadata"]["labels"]
+    return {name: labels[name] for name in (f"app.kubernetes.io/{part}" for part in ("name", "instance", "component"))}

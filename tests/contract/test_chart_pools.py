@@ -1,16 +1,25 @@
 """The chart's pools of workers: who says how many there are, and that KEDA counts what keeps a worker busy."""
 
 import datetime
+import re
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy import text
 
 from ansible_api.db import Database
+from ansible_api.jobs import queues
 from ansible_api.jobs.state import Status
+from ansible_api.routing import JOB_QUEUES, Queue, Workload, route
+from ansible_api.settings import Settings
+from tests.contract.chart_schema import CHART
 from tests.contract.rendering import MATRIX, Manifest, of_kind, render, worker
 from tests.integration.rows import new_job, put
 from tests.migrated import migrate
+from tests.servers.mariadb import MariaDBServer
 
 POOL = "ci-ansible-api-worker-default"
 KEDA = {"workers": {"default": {"keda": {"min": 1, "max": 9}}}}
@@ -99,17 +108,81 @@ def test_each_pool_has_a_budget_of_its_own() -> None:
     assert budgets[POOL]["spec"]["selector"]["matchLabels"]["ansible-api/pool"] == "default"
 
 
-@pytest.mark.parametrize("mode", [KEDA, JOBS])
-def test_keda_counts_what_runs_and_what_may_start_in_the_pools_queues(mariadb_url: str, mode: dict[str, Any]) -> None:
+def test_a_pool_that_is_upgraded_lets_every_job_end_that_routing_sends_there() -> None:
+    """But for long-running: there `options.timeout` is the limit, and the README says so."""
+    fields = Settings.model_fields
+    longest, heavy = fields["long_running_after"].default, fields["git_heavy_after"].default
+    longer = route(Workload(longest + 1, installs=True), long_running_after=longest, git_heavy_after=heavy)
+    assert longer.queue == Queue.LONG_RUNNING
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    time = {name: _seconds_to_end(values["workerDefaults"] | pool) for name, pool in values["workers"].items()}
+    assert [queue for queue in JOB_QUEUES if time[queue] < longest] == []
+    assert time[Queue.LONG_RUNNING] > longest
+
+
+def _seconds_to_end(pool: dict[str, Any]) -> int:
+    return int(pool["drain"] + pool["grace"])
+
+
+def test_delivery_has_no_plays_to_wait_for() -> None:
+    assert "lifecycle" not in worker(_deployment(name="ci-ansible-api-worker-delivery")["spec"]["template"])
+
+
+@pytest.fixture
+def database(mariadb_url: str) -> Iterator[Database]:
     migrate(mariadb_url)
-    database = Database(mariadb_url)
+    with closing(Database(mariadb_url)) as database:
+        yield database
+
+
+@pytest.fixture
+def keda(mariadb_server: MariaDBServer, mariadb_url: str) -> Iterator[Database]:
+    """The database as KEDA's login of the README sees it."""
+    readme = (CHART / "README.md").read_text()
+    statements = re.findall(r"^ +((?:CREATE USER|GRANT) .*'keda'@'%'.*);$", readme, re.MULTILINE)
+    server, name = mariadb_url.rsplit("@", 1)[1].split("/")
+    for statement in statements:
+        mariadb_server.execute(statement.replace("ansible.", f"{name}.").replace("%", "%%"))
+    with closing(Database(f"mysql://keda:PASSWORD@{server}/{name}")) as database:
+        yield database
+    mariadb_server.execute("DROP USER 'keda'@'%%'")
+
+
+def _counted(keda: Database, mode: dict[str, Any]) -> int:
+    query = text(_query(mode)["query"])
+    return int(keda.read(lambda session: session.scalar(query)))
+
+
+@pytest.mark.parametrize("mode", [KEDA, JOBS])
+def test_keda_counts_what_runs_and_what_may_start_in_the_pools_queues(
+    database: Database, keda: Database, mode: dict[str, Any]
+) -> None:
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    assert _counted(keda, mode) == 0
     new_job(database)
     new_job(database, queue="git-heavy")
     put(database, new_job(database), status=Status.RUNNING)
     put(database, new_job(database), status=Status.SUCCESSFUL)
     put(database, new_job(database), next_attempt_at=later)
     put(database, new_job(database), next_attempt_at=later - datetime.timedelta(hours=2))
-    query = text(_query(mode)["query"])
-    assert database.read(lambda session: session.scalar(query)) == 3
-    database.close()
+    assert _counted(keda, mode) == 3
+
+
+def test_of_a_paused_queue_keda_counts_what_runs(database: Database, keda: Database) -> None:
+    both = {"workers": {"default": {"queues": ["default", "git-heavy"], "keda": {"max": 9}}}}
+    new_job(database)
+    put(database, new_job(database), status=Status.RUNNING)
+    new_job(database, queue="git-heavy")
+    database.write(queues.pause, Queue.DEFAULT, None)
+    assert _counted(keda, both) == 2
+
+
+def test_of_a_concurrency_group_keda_counts_no_more_than_may_run_at_once(database: Database, keda: Database) -> None:
+    group = {"concurrency_group": "web", "concurrency_limit": 2}
+    put(database, new_job(database, **group), status=Status.RUNNING)
+    for _ in range(5):
+        new_job(database, **group)
+        new_job(database)
+    assert _counted(keda, KEDA) == 2 + 5
+    new_job(database, team="blue", **group)  # another team's group
+    assert _counted(keda, KEDA) == 2 + 5 + 1

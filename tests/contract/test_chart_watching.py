@@ -2,15 +2,26 @@
 
 import json
 import re
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import promql_parser
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 from prometheus_client import Histogram
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.utils import floatToGoString
 
 from ansible_api import telemetry
+from ansible_api.api import logs, stream
+from ansible_api.api.metrics import as_text
+from ansible_api.deliveries.store import Outcome
+from ansible_api.execution.source import Checkout
+from ansible_api.jobs.figures import QueueFigures
+from ansible_api.jobs.state import TERMINAL, Phase, Status
+from ansible_api.routing import Queue
 from tests.contract.chart_schema import CHART
 from tests.contract.rendering import MATRIX, of_kind, render
 
@@ -42,6 +53,21 @@ SERIES = GAUGES | COUNTERS | {
     for name, labels in HISTOGRAMS.items()
     for part in ("bucket", "sum", "count")
 }  # fmt: skip
+BUCKETS = [bound for metric in vars(telemetry).values() for bound in getattr(metric, "_upper_bounds", ())]
+# What a label may say; `status` is a job's, but for requests. Routes have a test of their own.
+VALUES = {
+    "queue": set(Queue),
+    "status": set(Status),
+    "phase": set(Phase),
+    "outcome": set(get_args(Outcome)),
+    "result": set(get_args(get_type_hints(Checkout)["cache"])),
+    "le": {floatToGoString(bound) for bound in BUCKETS},
+}
+OF_METRIC = {
+    "ansible_api_jobs_ended_total": {"status": set(TERMINAL)},
+    "ansible_api_run_seconds": {"status": set(TERMINAL)},
+    "ansible_api_http_request_seconds": {"status": {str(status.value) for status in HTTPStatus}},
+}
 FROM_OUTSIDE = {"namespace", "pod", "container"}  # labels that Prometheus adds
 MANUAL = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 RULES = [
@@ -73,13 +99,44 @@ def test_a_query_names_metrics_and_labels_that_exist(query: str) -> None:
     assert set(re.findall(r"\w+", grouped)) <= known
 
 
+@pytest.mark.parametrize("query", [query for query in QUERIES if re.search(r"ansible_api_\w+\{", query)])
+def test_a_query_asks_for_values_that_labels_have(query: str) -> None:
+    for metric, matchers in _selectors(query):
+        for label, operator, wanted in matchers:
+            if label not in FROM_OUTSIDE | {"route"}:
+                known = OF_METRIC.get(re.sub("_(bucket|sum|count)$", "", metric), {}).get(label, VALUES[label])
+                pattern = wanted if "~" in operator else re.escape(wanted)
+                assert any(re.fullmatch(pattern, value) for value in known), (metric, label, wanted)
+
+
+def test_the_time_to_answer_leaves_out_what_is_meant_to_last() -> None:
+    matchers = [one for query in QUERIES for _, found in _selectors(query) for one in found if one[0] == "route"]
+    ((_, operator, pattern),) = matchers
+    routes = [route.path for route in (*stream.router.routes, *logs.router.routes) if isinstance(route, APIRoute)]
+    lasting = {route for route in routes if re.fullmatch(pattern, route)}
+    assert (operator, lasting) == ("!~", {"/api/v1/jobs/{job_id}/stream", "/api/v1/jobs/{job_id}/logs"})
+
+
+def test_nobody_is_alarmed_that_nothing_starts_in_a_queue_that_runs_no_jobs() -> None:
+    stuck = _selectors(ALERTS["AnsibleApiJobsStuck"]["expr"])
+    assert dict(stuck)["ansible_api_queue_depth"] == [("queue", "!=", Queue.DELIVERY)]
+
+
+def test_the_metrics_of_queues_have_the_names_labels_and_values_that_queries_use() -> None:
+    told = as_text({queue: QueueFigures() for queue in Queue}).decode()
+    samples = [sample for family in text_string_to_metric_families(told) for sample in family.samples]
+    assert {sample.name: set(sample.labels) for sample in samples} == GAUGES
+    assert {sample.labels["queue"] for sample in samples} == VALUES["queue"]
+    assert {sample.labels["status"] for sample in samples if "status" in sample.labels} == VALUES["status"] - TERMINAL
+
+
 def test_the_services_metrics_have_the_names_and_labels_that_queries_use() -> None:
-    wanted = GAUGES | COUNTERS | HISTOGRAMS
-    there = [metric for metric in vars(telemetry).values() if hasattr(metric, "_labelnames")]
-    for metric in there:
-        name = metric.describe()[0].name
-        labels = wanted.get(name, wanted.get(f"{name}_total"))
-        assert labels == set(metric._labelnames), name
+    there: list[Any] = [metric for metric in vars(telemetry).values() if hasattr(metric, "_labelnames")]
+    names = {metric: metric.describe()[0].name for metric in there}
+    assert {
+        names[metric] if isinstance(metric, Histogram) else f"{names[metric]}_total": set(metric._labelnames)
+        for metric in there
+    } == COUNTERS | HISTOGRAMS
 
 
 def test_the_limit_of_a_late_start_is_a_bucket() -> None:
@@ -136,6 +193,12 @@ def test_the_chart_ships_rules_and_dashboards_as_they_are() -> None:
     assert {name: json.loads(board) for name, board in shipped.items()} == {
         f"ansible-api-{name}.json": board for name, board in DASHBOARDS.items()
     }
+
+
+def _selectors(query: str) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """The service's metrics that a query selects by labels: label, operator and value of each."""
+    found = re.findall(r"\b(ansible_api_\w+)\{([^}]*)\}", query)
+    return [(name, re.findall(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"', said.replace("\\\\", "\\"))) for name, said in found]
 
 
 def _squares(place: dict[str, int]) -> list[tuple[int, int]]:

@@ -1,20 +1,25 @@
 """compose.yaml and the Dockerfile say what routing, settings and the locked requirements say."""
 
+import os
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from pydantic import SecretStr
 
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Isolation, Settings, known_names, load_settings
 from ansible_api.tasks.end import REPORTING
+from tests.servers.processes import ServerProcess, free_port
+from tests.servers.requirements import require
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -98,6 +103,25 @@ def test_the_secrets_are_good_settings_and_one_password_each(made: Path, monkeyp
     assert settings.s3_secret_access_key.get_secret_value() in (made / "s3" / "s3.json").read_text()
 
 
+def test_openbao_takes_its_root_token_from_the_file_and_tells_no_process_list(made: Path) -> None:
+    """The command of compose.yaml with another port, outside of a container."""
+    token, port, log = made / "openbao" / "token", free_port(), made / "log"
+    (command,) = SERVICES["openbao"]["command"]
+    for ours, other in {"$$": "$", "/run/secrets/token": str(token), "0.0.0.0:8200": f"127.0.0.1:{port}"}.items():
+        assert ours in command
+        command = command.replace(ours, other)
+    env = {"PATH": f"{Path(require('bao')).parent}:{os.defpath}", "HOME": str(made)}
+    argv = [*SERVICES["openbao"]["entrypoint"], command]
+    with ServerProcess(argv, log, lambda: b"Development mode should NOT" in log.read_bytes(), env=env) as process:
+        arguments = Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
+        asked = httpx.get(
+            f"http://127.0.0.1:{port}/v1/auth/token/lookup-self", headers={"X-Vault-Token": token.read_text().strip()}
+        )
+    assert arguments[1:3] == ["server", "-dev"]
+    assert not [argument for argument in arguments if token.read_text().strip() in argument]
+    assert asked.json()["data"]["policies"] == ["root"]
+
+
 def test_secrets_are_made_once(made: Path) -> None:
     def contents() -> dict[Path, str]:
         return {path: path.read_text() for path in made.rglob("*") if path.is_file()}
@@ -106,6 +130,43 @@ def test_secrets_are_made_once(made: Path) -> None:
     (made / "redis" / "redis.conf").unlink()  # as if the first run had been cut off
     make_secrets(made)
     assert contents() == before
+
+
+# Rotating keys, by the commands of the manual
+
+MANUAL = (ROOT / "docs" / "operating.md").read_text()
+NEW_MASTER_KEY, NEW_PASSWORDS, NEW_DATABASE_PASSWORD = re.findall(r"/bin/sh secrets -c '([^']+)'", MANUAL)
+
+
+def rotate(made: Path, script: str) -> set[str]:
+    """Runs it as the container of `secrets` does, and that service after it; names of the files that changed."""
+
+    def contents() -> dict[str, str]:
+        return {str(path.relative_to(made)): path.read_text() for path in made.rglob("*") if path.is_file()}
+
+    before = contents()
+    subprocess.run(["/bin/sh", "-c", script.replace("/secrets", str(made))], check=True)
+    make_secrets(made)
+    after = contents()
+    assert after.keys() == before.keys()
+    return {name for name in after if after[name] != before[name]}
+
+
+def test_a_new_master_key_seals_and_the_old_one_still_opens(made: Path) -> None:
+    file = made / "app" / "master-key"
+    old = Cipher.from_setting(SecretStr(file.read_text())).seal(b"old", ("a",))
+    for version in (2, 3):
+        assert rotate(made, NEW_MASTER_KEY) == {"app/master-key"}
+        cipher = Cipher.from_setting(SecretStr(file.read_text()))
+        assert cipher.seal(b"new", ("a",)).key_version == version
+    assert cipher.open(old, ("a",)) == b"old"
+
+
+def test_new_passwords_come_to_all_that_read_them(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = {"redis/password", "redis/redis.conf", "app/redis-url"}
+    assert rotate(made, NEW_PASSWORDS) == redis | {"app/s3-secret-access-key", "s3/s3.json"}
+    assert rotate(made, NEW_DATABASE_PASSWORD) == {"mariadb/password", "app/database-url"}
+    test_the_secrets_are_good_settings_and_one_password_each(made, monkeypatch)
 
 
 @pytest.mark.parametrize("name", SERVICES)

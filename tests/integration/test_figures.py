@@ -6,20 +6,21 @@ from sqlalchemy import update
 from ansible_api.db import Database, now_plus
 from ansible_api.deliveries.figures import waiting
 from ansible_api.deliveries.model import Delivery
-from ansible_api.jobs import store, workers
+from ansible_api.jobs import queues, store, workers
 from ansible_api.jobs.figures import QueueFigures, of_queues
 from ansible_api.jobs.model import WorkerNode
 from ansible_api.jobs.state import Status
 from ansible_api.routing import Queue
+from ansible_api.settings import QueueLimits
 from tests.integration.rows import new_job, past, put, running
 
 
-def of(db: Database, queue: Queue) -> QueueFigures:
-    return db.read(of_queues)[queue]
+def of(db: Database, queue: Queue, **limits: int) -> QueueFigures:
+    return db.read(of_queues, {queue.value: QueueLimits(**limits)})[queue]
 
 
 def test_every_queue_is_told_of_also_when_nothing_is_there(db: Database) -> None:
-    assert db.read(of_queues) == {queue: QueueFigures() for queue in Queue}
+    assert db.read(of_queues, {}) == {queue: QueueFigures() for queue in Queue}
     assert db.read(waiting) == (0, 0.0)
 
 
@@ -39,6 +40,40 @@ def test_a_job_in_the_pause_before_a_retry_waits_but_holds_up_nobody(db: Databas
     seen = of(db, Queue.DEFAULT)
     assert (seen.queued, seen.depth) == (3, 2)
     assert seen.oldest == pytest.approx(100, abs=10)
+
+
+def test_jobs_of_a_paused_queue_wait_but_may_not_start(db: Database) -> None:
+    new_job(db, queued_at=past(100))
+    new_job(db, queue="git-heavy")
+    db.write(queues.pause, Queue.DEFAULT, None)
+    paused = of(db, Queue.DEFAULT)
+    assert (paused.queued, paused.depth, paused.oldest) == (1, 0, 0.0)
+    assert of(db, Queue.GIT_HEAVY).depth == 1
+    db.write(queues.resume, Queue.DEFAULT)
+    assert of(db, Queue.DEFAULT).depth == 1
+
+
+def test_jobs_of_a_full_concurrency_group_wait_but_may_not_start(db: Database) -> None:
+    group = {"concurrency_group": "web", "concurrency_limit": 2}
+    for _ in range(3):
+        new_job(db, queued_at=past(100), **group)
+    new_job(db, team="blue", queued_at=past(50), **group)  # another team's group
+    running(db, queue="git-heavy", **group)
+    assert of(db, Queue.DEFAULT).depth == 4
+    running(db, queue="git-heavy", **group)
+    full = of(db, Queue.DEFAULT)
+    assert (full.queued, full.depth) == (4, 1)
+    assert full.oldest == pytest.approx(50, abs=10)
+    new_job(db, queued_at=past(20), **group | {"concurrency_limit": 3})
+    assert of(db, Queue.DEFAULT).depth == 2
+
+
+def test_jobs_beyond_what_may_run_of_a_queue_wait_but_may_not_start(db: Database) -> None:
+    new_job(db, queued_at=past(100))
+    running(db)
+    assert of(db, Queue.DEFAULT, max_running=2).depth == 1
+    full = of(db, Queue.DEFAULT, max_running=1)
+    assert (full.queued, full.running, full.depth, full.oldest) == (1, 1, 0, 0.0)
 
 
 def test_slots_count_for_each_queue_that_a_living_worker_serves(db: Database) -> None:

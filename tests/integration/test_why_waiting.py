@@ -10,11 +10,12 @@ from ansible_api.jobs import queues, service, store, workers
 from ansible_api.jobs.model import WorkerNode
 from ansible_api.jobs.why_waiting import WhyWaiting
 from ansible_api.routing import Queue
+from ansible_api.settings import QueueLimits
 from tests.integration.rows import new_job, past, put, running
 
 
-def why(db: Database, job_id: str) -> WhyWaiting:
-    waiting = db.read(service.view, "red", job_id).why_waiting
+def why(db: Database, job_id: str, **limits: QueueLimits) -> WhyWaiting:
+    waiting = db.read(service.view, "red", job_id, limits=limits).why_waiting
     assert waiting is not None
     return waiting
 
@@ -61,6 +62,16 @@ def test_its_queue_is_paused(db: Database) -> None:
     assert why(db, job_id).reason == "queue_paused"
     db.write(queues.resume, Queue.DEFAULT)
     assert why(db, job_id).reason == "starting"
+
+
+def test_as_many_jobs_of_its_queue_run_as_may(db: Database) -> None:
+    serve(db, "default", slots=4)
+    running(db)
+    waiting = new_job(db)
+    assert why(db, waiting, default=QueueLimits(max_running=2)).reason == "starting"
+    full = why(db, waiting, default=QueueLimits(max_running=1))
+    assert full.reason == "queue_full"
+    assert "1 jobs of the queue default" in full.message
 
 
 def test_its_concurrency_group_is_full(db: Database) -> None:

@@ -46,7 +46,7 @@ def rabbitmq(directory: Path, *, patience: float = 1800) -> Iterator[RabbitMQSer
     process = ServerProcess(
         [program],
         directory / "log",
-        lambda: answers(("127.0.0.1", port), b"RabbitMQ", say=PROTOCOL),
+        lambda: answers(("127.0.0.1", port), b"capabilities", say=PROTOCOL),
         env=_environment(directory, port, distribution, mapper)
         | {"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-rabbit consumer_timeout {1000 * patience:.0f} {LOOKS_OFTEN}"},
         cwd=directory,

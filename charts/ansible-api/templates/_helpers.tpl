@@ -102,4 +102,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "ingress.host: say the name that callers use" -}}
 {{- end -}}
+{{- range $name, $given := .Values.workers -}}
+{{- $pool := fromJson (include "ansible-api.pool" (dict "root" $ "pool" $given)) -}}
+{{- if eq $pool.mode "job" -}}
+{{- if has "delivery" $pool.queues -}}
+{{- fail (printf "workers.%s.mode: a worker of delivery always stays, say deployment" $name) -}}
+{{- end -}}
+{{- if not $pool.keda -}}
+{{- fail (printf "workers.%s.keda: mode job needs it, KEDA starts each run; or say mode: deployment there" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

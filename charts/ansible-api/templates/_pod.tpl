@@ -42,7 +42,9 @@ priorityClassName: {{ . }}
 
 {{/* Image and rights of a container, whose entry point is `ansible-api`; of (dict "root" $ "securityContext" {…}). */}}
 {{- define "ansible-api.container" -}}
-image: {{ printf "%s:%s" .root.Values.image.repository (default .root.Chart.AppVersion .root.Values.image.tag) | quote }}
+{{- with .root.Values.image }}
+image: {{ ternary (printf "%s@%s" .repository .digest) (printf "%s:%s" .repository (default $.root.Chart.AppVersion .tag)) (not (empty .digest)) | quote }}
+{{- end }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 securityContext:
   {{- include "ansible-api.over" (list .root.Values.securityContext .securityContext) | fromJson | toYaml | nindent 2 }}
@@ -92,12 +94,13 @@ securityContext:
             - key: {{ $secret.key }}
               path: {{ $file }}
       {{- end }}
+{{- $scratch := dict "emptyDir" (dict "sizeLimit" .root.Values.scratchSize) }}
 - name: tmp
-  emptyDir: {}
+  {{- toYaml $scratch | nindent 2 }}
 - name: home
-  emptyDir: {}
+  {{- toYaml $scratch | nindent 2 }}
 - name: state
-  {{- toYaml (default (dict "emptyDir" dict) .state) | nindent 2 }}
+  {{- toYaml (default $scratch .state) | nindent 2 }}
 {{- with .root.Values.objects.existingClaim }}
 - name: objects
   persistentVolumeClaim:
@@ -112,6 +115,9 @@ securityContext:
   args: [db, wait, --timeout, {{ .Values.migrations.wait | quote }}]
   env:
     {{- include "ansible-api.env" . | nindent 4 }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   envFrom:
     {{- include "ansible-api.envFrom" . | nindent 4 }}
   resources:
@@ -119,4 +125,7 @@ securityContext:
     limits: {memory: 256Mi}
   volumeMounts:
     {{- include "ansible-api.mounts" . | nindent 4 }}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}

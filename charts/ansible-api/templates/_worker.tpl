@@ -111,14 +111,18 @@ ansible-api/pool: {{ .name }}
 {{ include "ansible-api.fullname" .root }}-worker-{{ .name }}
 {{- end -}}
 
-{{/* Jobs that run count, too: otherwise a worker that is busy with the last of them would be scaled away. */}}
+{{/* Jobs that run count, too: otherwise a worker that is busy with the last of them would be scaled away. Of a concurrency
+group, which is at home in one team, no more than may run at once: the rest would keep idle workers. */}}
 {{- define "ansible-api.kedaTrigger" -}}
 - type: mysql
   metadata:
     query: >-
-      SELECT COUNT(*) FROM jobs WHERE status IN ('queued', 'running') AND queue IN ('{{ join "', '" .pool.queues }}')
+      SELECT COALESCE(SUM(number), 0) FROM (
+      SELECT LEAST(COUNT(*), COALESCE(MAX(concurrency_limit), COUNT(*))) AS number
+      FROM jobs WHERE status IN ('queued', 'running') AND queue IN ('{{ join "', '" .pool.queues }}')
       AND (status = 'running' OR ((next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6))
       AND queue NOT IN (SELECT queue FROM queue_pauses)))
+      GROUP BY team, concurrency_group) AS wanted
     queryValue: {{ .pool.concurrency | int | quote }}
     activationQueryValue: "0"
   authenticationRef:

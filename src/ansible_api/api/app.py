@@ -102,7 +102,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
         queue=queue,
         publisher=publisher,
         feeder=feeder,
-        queue_metrics=QueueMetrics(db),
+        queue_metrics=QueueMetrics(db, settings.queue_limits),
         probes=anyio.CapacityLimiter(1),
         trials=anyio.CapacityLimiter(4),
     )

@@ -50,8 +50,8 @@ class Feeder:
     async def _feed(self, queue: Queue) -> None:
         try:
             rules = Rules.of(self._settings, queue)
-            if await self._db.read(line.room, queue, rules):
-                for job in await self._db.write(line.take, queue, rules):
+            if chosen := await self._db.read(line.choose_next, queue, rules):
+                for job in await self._db.write(line.publish, chosen, rules):
                     await self._publisher.enqueue(job.id, attempt=job.attempt + 1, queue=queue, priority=job.priority)
         except Unavailable as error:
             log.warning("a line waits for upkeep", queue=queue, reason=error.detail)

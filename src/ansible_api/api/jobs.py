@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from ansible_api.deliveries.schemas import DeliveryList, delivery_list
 from ansible_api.errors import FieldError, InvalidRequest
 from ansible_api.jobs import listing, store
 from ansible_api.jobs import service as jobs
+from ansible_api.jobs.model import Job
 from ansible_api.jobs.relaunch import Relaunch, relaunched
 from ansible_api.jobs.schemas import HostList, JobPage, JobView, host_view
 from ansible_api.jobs.service import Submission
@@ -122,7 +124,7 @@ def _relaunched(session: Session, team: str, job_id: str, wish: Relaunch) -> Job
 
 async def _submitted(request: Request, service: Parts, submission: Submission, wait: Patience) -> Response:
     """Write the job, tell the workers, and wait for its end as long as the caller wants to."""
-    job, how = await _accepted(request, service, submission)
+    job, how, replaced = await _accepted(request, service, submission)
     is_new = how is not Accepted.BEFORE
     bind_contextvars(job_id=job.id, attempt=job.attempt, queue=job.queue)
     if is_new:
@@ -131,6 +133,8 @@ async def _submitted(request: Request, service: Parts, submission: Submission, w
         await service.publisher.enqueue(job.id, attempt=1, queue=job.queue, priority=job.priority)
     elif how is Accepted.IN_LINE:
         service.feeder.nudge(job.queue)
+    for one in replaced:
+        await service.publisher.close(one)
     if wait.seconds:
         await until_ended(request, service, submission.team, job.id, wait.seconds)
         job = await _look(request, service, submission.team, job.id)
@@ -148,7 +152,10 @@ class Accepted(Enum):
     IN_LINE = auto()
 
 
-async def _accepted(request: Request, service: Parts, submission: Submission) -> tuple[JobView, Accepted]:
+Answered = tuple[JobView, Accepted, Sequence[Job]]  # the last: jobs that were canceled in its favour
+
+
+async def _accepted(request: Request, service: Parts, submission: Submission) -> Answered:
     base_url = _base_url(request, service)
     try:
         return await service.db.write(_accept, service, submission, base_url)
@@ -159,13 +166,14 @@ async def _accepted(request: Request, service: Parts, submission: Submission) ->
         return await service.db.write(_accept, service, submission, base_url)
 
 
-def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> tuple[JobView, Accepted]:
-    job, is_new = jobs.submit(session, service.cipher, submission, service.settings)
+def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> Answered:
+    made = jobs.submit(session, service.cipher, submission, service.settings)
+    job, is_new = made.job, made.is_new
     url = submission.spec.options.callback_url
     if is_new and url is not None:
         deliveries.plan(session, service.cipher, team=job.team, job_id=job.id, url=url)
     how = Accepted.BEFORE if not is_new else Accepted.PUBLISHED if job.republish_at else Accepted.IN_LINE
-    return jobs.views(session, [job], base_url=base_url)[0], how
+    return jobs.views(session, [job], base_url=base_url)[0], how, made.replaced
 
 
 Label = Annotated[str, StringConstraints(pattern=r"^[^=]{1,63}=.{0,255}$")]
@@ -297,7 +305,8 @@ def _deliveries(session: Session, team: str, job_id: str) -> DeliveryList:
 
 
 async def _look(request: Request, service: Parts, team: str, job_id: str) -> JobView:
-    return await service.db.read(jobs.view, team, job_id, base_url=_base_url(request, service))
+    limits = service.settings.queue_limits
+    return await service.db.read(jobs.view, team, job_id, base_url=_base_url(request, service), limits=limits)
 
 
 def _base_url(request: Request, service: Parts) -> str:

@@ -15,6 +15,7 @@ from ansible_api.errors import AnsibleApiError
 from ansible_api.jobs.figures import QueueFigures, of_queues
 from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
+from ansible_api.settings import QueueLimits
 
 KEPT = 5.0  # seconds: several Prometheus servers cost one look
 LIMIT = 2.0  # seconds that a scrape waits for the database
@@ -32,8 +33,8 @@ _GAUGES: Mapping[str, tuple[str, Callable[[QueueFigures], float]]] = {
 class QueueMetrics:
     """The figures in Prometheus' text format, read at most every KEPT seconds."""
 
-    def __init__(self, db: AsyncDatabase) -> None:
-        self._db = db
+    def __init__(self, db: AsyncDatabase, limits: Mapping[str, QueueLimits]) -> None:
+        self._db, self._limits = db, limits
         self._turn = anyio.Lock()
         self._text, self._good_until = b"", 0.0
 
@@ -48,7 +49,7 @@ class QueueMetrics:
     async def _read(self) -> bytes:
         with anyio.move_on_after(LIMIT):
             try:
-                return as_text(await self._db.read(_figures))
+                return as_text(await self._db.read(_figures, self._limits))
             except AnsibleApiError as error:
                 log.warning("no figures of the queues", reason=error.detail)
                 return b""
@@ -56,8 +57,8 @@ class QueueMetrics:
         return b""
 
 
-def _figures(session: Session) -> dict[Queue, QueueFigures]:
-    figures = of_queues(session)
+def _figures(session: Session, limits: Mapping[str, QueueLimits]) -> dict[Queue, QueueFigures]:
+    figures = of_queues(session, limits)
     figures[Queue.DELIVERY].depth, figures[Queue.DELIVERY].oldest = waiting(session)
     return figures
 

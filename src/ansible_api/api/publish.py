@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from ansible_api.dispatch import JobQueue
 from ansible_api.errors import Unavailable
+from ansible_api.jobs.model import Job
 from ansible_api.jobs.schemas import JobView
 from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
@@ -33,7 +34,7 @@ class Publisher:
         """A job waits."""
         await self._send(job_id, lambda: self._queue.enqueue(job_id, attempt=attempt, queue=queue, priority=priority))
 
-    async def close(self, job: JobView) -> None:
+    async def close(self, job: Job | JobView) -> None:
         """A job ended that no worker had."""
         await self._send(job.id, lambda: self._queue.close(job.id, attempt=job.attempt))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -17,13 +17,14 @@ from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import TERMINAL
 
 VANISHED = "the sender vanished"
+Outcome = Literal["pending", "delivered", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What follows an attempt: a final state, or another attempt after a pause in seconds."""
 
-    state: str
+    state: Outcome
     pause: float | None = None
 
 

@@ -25,6 +25,8 @@ _KNOWN = (
     ("no vault secrets found", "vault_password_missing", "name a credential in credentials.vault_password"),
     ("no vault secrets were found that could decrypt", "vault_password_wrong", "check credentials.vault_password"),
     ("Decryption failed", "vault_password_wrong", "check credentials.vault_password"),
+    ("No space left on device", "worker_disk_full", "the worker has no room for the play"),
+    ("Disk quota exceeded", "worker_disk_full", "the worker has no room for the play"),
 )
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nsmallest
 from typing import NamedTuple
 
 
@@ -32,6 +33,18 @@ class Waiting:
     turn_at: datetime
     group: Group | None = None
     limit: int = 0  # of its group
+
+
+def foremost(lines: Mapping[Line, datetime], number: int, *, held: Mapping[Line, int]) -> list[Line]:
+    """The lines that have a chance of being among the next `number` that are served, by the turns of their first jobs.
+
+    Of each team those that hold the fewest slots: no more of one team can be next, whatever other teams hold.
+    """
+    of_team: dict[str, list[Line]] = {}
+    for line in lines:
+        of_team.setdefault(line.team, []).append(line)
+    best = (nsmallest(number, some, key=lambda line: (held.get(line, 0), lines[line])) for some in of_team.values())
+    return [line for some in best for line in some]
 
 
 def choose(

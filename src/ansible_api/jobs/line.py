@@ -1,12 +1,14 @@
 """SQL of the line in which jobs wait: the rows are the line, the broker holds its head and nothing more.
 
 A place in line is `turn_at`: when the job was queued, minus so much for each step of its priority. So what is urgent
-goes first, and what waits long enough overtakes even that: no job starves. `fairness` says which line is next.
+goes first, and what waits long enough overtakes even that: within a line no job starves. `fairness` says which line is
+next.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
@@ -14,12 +16,13 @@ from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
 from ansible_api.jobs import store
-from ansible_api.jobs.fairness import Group, Line, Waiting, choose
+from ansible_api.jobs.fairness import Group, Line, Waiting, choose, foremost
 from ansible_api.jobs.model import Job, QueuePause
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.workers import slots_of
 from ansible_api.settings import QueueLimits, Settings
 
+FIRST = datetime.min.replace(tzinfo=UTC)  # the turn of who has none
 _QUEUED = Job.status == Status.QUEUED
 _IN_LINE = (_QUEUED, Job.republish_at.is_(None))
 _PUBLISHED = (_QUEUED, Job.republish_at.is_not(None))
@@ -56,10 +59,11 @@ def room(session: Session, queue: str, rules: Rules) -> int:
         session, queue
     ):
         return 0
+    known = published(session, queue)  # before what runs: one that begins meanwhile counts twice, not never
     free = _free(session, queue)
     if rules.max_running is not None:
-        free = min(free, rules.max_running - _count(session, Job.status == Status.RUNNING, Job.queue == queue))
-    return max(0, free - published(session, queue))
+        free = min(free, rules.max_running - running(session, queue))
+    return max(0, free - known)
 
 
 def _free(session: Session, queue: str) -> int:
@@ -73,15 +77,36 @@ def published(session: Session, queue: str) -> int:
     return _count(session, *_PUBLISHED, Job.queue == queue)
 
 
-def take(session: Session, queue: str, rules: Rules) -> list[Waiting]:
-    """Choose the jobs of a queue that are next, and note that the broker is told of them."""
+def running(session: Session, queue: str) -> int:
+    """How many jobs of a queue run."""
+    return _count(session, Job.status == Status.RUNNING, Job.queue == queue)
+
+
+def choose_next(session: Session, queue: str, rules: Rules) -> list[Waiting]:
+    """The jobs of a queue that are next, as many as there is room for."""
     wanted = room(session, queue, rules)
     if not wanted:
         return []
-    in_group = _groups(session)
-    lines = {line: _front(session, queue, line, in_group, wanted) for line in _lines(session, queue)}
-    chosen = choose(lines, wanted, held=_held(session, queue), in_group=in_group, weights=rules.weights)
-    return [job for job in chosen if _publish(session, job.id, rules.republish_after)]
+    held, in_group, lines = _held(session, queue), _groups(session, queue), _lines(session, queue)
+    chosen: list[Waiting] = []
+    while lines and len(chosen) < wanted:
+        left = wanted - len(chosen)
+        fronts = {
+            line: _front(session, queue, line, in_group, chosen, left) for line in foremost(lines, left, held=held)
+        }
+        found = choose(fronts, left, held=held, in_group=in_group, weights=rules.weights)
+        chosen += found
+        # A group that is full now lets those behind it pass, who were not among the first of their line before.
+        held.update(job.line for job in found)
+        in_group.update(job.group for job in found if job.group is not None)
+        for line in [line for line, jobs in fronts.items() if not jobs]:
+            del lines[line]
+    return chosen
+
+
+def publish(session: Session, jobs: Sequence[Waiting], rules: Rules) -> list[Waiting]:
+    """Note that the broker is told of these jobs; those of them that still stood in line."""
+    return [job for job in jobs if _publish(session, job.id, rules.republish_after)]
 
 
 def put_back(session: Session, job_id: str) -> bool:
@@ -98,9 +123,17 @@ def _publish(session: Session, job_id: str, republish_after: float) -> bool:
     return store.change(session, Job.id == job_id, *_IN_LINE, **values) == 1
 
 
-def _lines(session: Session, queue: str) -> list[Line]:
-    wanted = select(Job.team, Job.key_id).where(*_IN_LINE, Job.queue == queue).distinct()
-    return [Line(team, key_id) for team, key_id in session.execute(wanted)]
+def _lines(session: Session, queue: str) -> dict[Line, datetime]:
+    """The lines of a queue, with the turn of the first in each."""
+    columns = (
+        Job.status,
+        Job.queue,
+        Job.republish_at,
+        Job.team,
+        Job.key_id,
+    )  # as the index begins, which is skipped through
+    wanted = select(Job.team, Job.key_id, func.min(Job.turn_at)).where(*_IN_LINE, Job.queue == queue).group_by(*columns)
+    return {Line(team, key_id): first or FIRST for team, key_id, first in session.execute(wanted)}
 
 
 _COLUMNS = (
@@ -114,11 +147,14 @@ _COLUMNS = (
 )
 
 
-def _front(session: Session, queue: str, line: Line, in_group: Mapping[Group, int], limit: int) -> list[Waiting]:
-    """The first jobs of a line that may begin."""
+def _front(
+    session: Session, queue: str, line: Line, in_group: Mapping[Group, int], chosen: Sequence[Waiting], limit: int
+) -> list[Waiting]:
+    """The first jobs of a line that may begin and are not chosen."""
     full = [_is_full(group, number) for group, number in in_group.items() if group.team == line.team]
     wanted = select(*_COLUMNS).where(*_IN_LINE, Job.queue == queue, Job.team == line.team, Job.key_id == line.key_id)
     wanted = wanted.where(_DUE, or_(Job.concurrency_group.is_(None), ~or_(false(), *full)))
+    wanted = wanted.where(Job.id.not_in([job.id for job in chosen if job.line == line]))
     return [_waiting(row, line) for row in session.execute(wanted.order_by(Job.turn_at, Job.id).limit(limit))]
 
 
@@ -129,24 +165,28 @@ def _is_full(group: Group, number: int) -> ColumnElement[bool]:
 def _waiting(row: Any, line: Line) -> Waiting:
     group = Group(line.team, row.concurrency_group) if row.concurrency_group is not None else None
     # Without a turn: written by the version before this one.
+    # Without a turn: written by the version before this one.
     turn_at = row.turn_at or row.created_at
     return Waiting(row.id, row.attempt, row.priority, line, turn_at, group, row.concurrency_limit or 0)
 
 
 def _held(session: Session, queue: str) -> Counter[Line]:
-    """How many jobs of each line run, or are about to."""
+    """How many jobs of each line are about to run, or do."""
     found: Counter[Line] = Counter()
-    for standing in ((Job.status == Status.RUNNING,), _PUBLISHED):
+    for standing in (_PUBLISHED, (Job.status == Status.RUNNING,)):
         wanted = select(Job.team, Job.key_id, func.count()).where(*standing, Job.queue == queue)
         for team, key_id, number in session.execute(wanted.group_by(Job.team, Job.key_id)):
             found[Line(team, key_id)] += number
     return found
 
 
-def _groups(session: Session) -> Counter[Group]:
-    """How many jobs of each concurrency group run, or are about to, in whatever queue."""
+def _groups(session: Session, queue: str) -> Counter[Group]:
+    """How many jobs of each concurrency group are about to run in this queue, or run in whatever queue.
+
+    What other queues were told of does not count: nobody may serve them. Who begins first is decided by the claims.
+    """
     found: Counter[Group] = Counter()
-    for standing in ((Job.status == Status.RUNNING,), _PUBLISHED):
+    for standing in ((*_PUBLISHED, Job.queue == queue), (Job.status == Status.RUNNING,)):
         wanted = select(Job.team, Job.concurrency_group, func.count()).where(
             *standing, Job.concurrency_group.is_not(None)
         )

@@ -24,7 +24,6 @@ class Job(Base):
         Index(None, "status", "lease_until"),
         Index(None, "status", "republish_at"),
         Index(None, "closed_at", "finished_at"),
-        Index("ix_jobs_status_queue", "status", "queue", "priority", "queued_at"),
         Index("ix_jobs_line", "status", "queue", "republish_at", "team", "key_id", "turn_at"),
         Index("ix_jobs_team_concurrency_group", "team", "concurrency_group", "status"),
         Index(None, "log_status", "log_expires_at", "closed_at"),

@@ -1,9 +1,11 @@
 """SQL of queues as operators see them: what waits and runs, who serves, and pausing."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
@@ -74,7 +76,8 @@ def view(session: Session, queue: Queue) -> QueueView:
 def pause(session: Session, queue: Queue, key_id: str | None) -> None:
     """Let no job of a queue begin; those that run go on. Pausing twice is pausing once."""
     if session.get(QueuePause, queue) is None:
-        session.add(QueuePause(queue=queue, paused_at=now_plus(), paused_by=key_id))
+        with suppress(IntegrityError), session.begin_nested():  # another operator has paused it at the same moment
+            session.add(QueuePause(queue=queue, paused_at=now_plus(), paused_by=key_id))
 
 
 def resume(session: Session, queue: Queue) -> None:
@@ -83,7 +86,7 @@ def resume(session: Session, queue: Queue) -> None:
 
 
 def _workers(session: Session, queue: Queue) -> list[WorkerNode]:
-    return sorted(serving(session, queue, draining=True), key=lambda row: row.started_at)
+    return sorted(serving(session, queue), key=lambda row: row.started_at)
 
 
 def _count(session: Session, *wanted: ColumnElement[bool]) -> int:

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus, rows_changed
@@ -17,7 +19,8 @@ def measured(session: Session, repo: str, seconds: float, *, slow_after: float) 
     values = {"seconds": seconds, "measured_at": now_plus()}
     known = update(Repository).where(Repository.sha256 == _digest(repo))
     if rows_changed(session, known, values) == 0 and seconds > slow_after:
-        session.add(Repository(sha256=_digest(repo), **values))
+        with suppress(IntegrityError), session.begin_nested():  # another worker has measured it at the same moment
+            session.add(Repository(sha256=_digest(repo), **values))
 
 
 def slowest(session: Session, repos: Iterable[str]) -> float:

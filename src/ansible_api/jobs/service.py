@@ -1,6 +1,6 @@
 """What callers may do with jobs: submit, look and cancel."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -24,6 +24,7 @@ from ansible_api.routing import Route, route
 from ansible_api.settings import QueueLimits, Settings
 
 CANCEL_TRIES = 5
+REPLACED_AT_ONCE = 500  # by one submission, which holds the group's lock meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ class Submission:
     relaunch_of: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What a submission has led to."""
+
+    job: Job
+    is_new: bool  # False: its Idempotency-Key had made it before
+    replaced: Sequence[Job] = ()  # canceled in its favour, and to be closed: of them `id` and `attempt` are there
+
+
 def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> None:
     """Refuse what this installation does not run; needs no database."""
     errors = [
@@ -52,13 +62,13 @@ def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | N
         raise InvalidRequest(errors=errors)
 
 
-def submit(session: Session, cipher: Cipher, submission: Submission, settings: Settings) -> tuple[Job, bool]:
-    """Write the job; True when it is new, False when its Idempotency-Key had made it before."""
+def submit(session: Session, cipher: Cipher, submission: Submission, settings: Settings) -> Submitted:
+    """Write the job, or find the one that its Idempotency-Key has made."""
     if (known := _known(session, submission)) is not None:
-        return known, False
+        return Submitted(known, is_new=False)
     if errors := secrets.errors(session, submission.team, submission.spec):
         raise InvalidRequest(errors=errors)
-    _make_way(session, submission)
+    replaced = _make_way(session, submission)
     job = _insert(session, submission, settings)
     secrets.keep(session, cipher, submission.team, job.id, submission.spec)
     store.add_labels(session, job, submission.spec.options.labels)
@@ -72,7 +82,7 @@ def submit(session: Session, cipher: Cipher, submission: Submission, settings: S
             )
         )
         session.flush()
-    return job, True
+    return Submitted(job, is_new=True, replaced=replaced)
 
 
 def cancel(session: Session, team: str, job_id: str) -> Job:
@@ -90,15 +100,21 @@ def cancel(session: Session, team: str, job_id: str) -> Job:
     return job
 
 
-def view(session: Session, team: str, job_id: str, *, base_url: str = "") -> JobView:
-    """A job with its whole story as its team sees it; NotFound when it is absent or another team's."""
+def view(
+    session: Session, team: str, job_id: str, *, base_url: str = "", limits: Mapping[str, QueueLimits] | None = None
+) -> JobView:
+    """A job with its whole story as its team sees it; NotFound when it is absent or another team's.
+
+    `limits` are those of single queues, as the settings have them.
+    """
     job = store.get_of_team(session, team, job_id)
+    of_queue = (limits or {}).get(job.queue, QueueLimits())
     totals = store.host_totals(session, [job_id]).get(job_id, (0, 0, 0))
     return job_view(
         job,
         totals,
         attempts=attempts.of_job(session, job_id),
-        why_waiting=why_waiting(session, job),
+        why_waiting=why_waiting(session, job, max_running=of_queue.max_running),
         base_url=base_url,
     )
 
@@ -158,27 +174,30 @@ def _route(session: Session, spec: JobSpec, settings: Settings) -> Route:
     return where
 
 
-def _make_way(session: Session, submission: Submission) -> None:
-    """Do what the job asks for when its concurrency group is full; Conflict when it would rather be refused."""
+def _make_way(session: Session, submission: Submission) -> Sequence[Job]:
+    """Do what the job asks for when its concurrency group is full, and return the jobs that ended by that; Conflict
+    when it would rather be refused.
+    """
     wish = submission.spec.options.concurrency
     if wish is None or wish.on_conflict == "queue":
-        return
-    group = Group(submission.team, wish.group)
+        return ()
+    team, group = submission.team, Group(submission.team, wish.group)
     groups.lock(session, group)
+    taken = groups.size(session, group, Status.QUEUED, Status.RUNNING)
+    if taken < wish.limit:
+        return ()
     match wish.on_conflict:
         case "reject":
-            taken = groups.size(session, group, Status.QUEUED, Status.RUNNING)
-            if taken >= wish.limit:
-                raise Conflict(
-                    f"/options/concurrency: {taken} jobs of the group {wish.group} wait or run; send it later"
-                )
-        case "cancel_running":
-            running = groups.oldest(session, group, Status.RUNNING)
-            for job_id in running[: max(0, len(running) - wish.limit + 1)]:
-                store.request_cancel(session, submission.team, job_id)
+            raise Conflict(f"/options/concurrency: {taken} jobs of the group {wish.group} wait or run; send it later")
+        case "cancel_running":  # those asked before make room for the jobs that wait
+            running = groups.longest_running(session, group)
+            before = len(running) + groups.size(session, group, Status.QUEUED)
+            for job_id in running[: max(0, before - wish.limit + 1)]:
+                store.request_cancel(session, team, job_id)
+            return ()
         case "replace_queued":
-            for job_id in groups.oldest(session, group, Status.QUEUED):
-                store.cancel_queued(session, submission.team, job_id)
+            waiting = groups.waiting(session, group, REPLACED_AT_ONCE)
+            return [job for job in waiting if store.cancel_queued(session, team, job.id)]
         case _:
             assert_never(wish.on_conflict)
 

@@ -18,7 +18,7 @@ from ansible_api.jobs.workers import Slots, slots_of
 MOST_COUNTED = 1000
 
 
-Reason = Literal["retry_pause", "queue_paused", "group_full", "no_worker", "busy", "starting"]
+Reason = Literal["retry_pause", "queue_paused", "group_full", "queue_full", "no_worker", "busy", "starting"]
 
 
 class WhyWaiting(BaseModel):
@@ -33,16 +33,16 @@ class WhyWaiting(BaseModel):
     message: str
 
 
-def why_waiting(session: Session, job: Job) -> WhyWaiting | None:
-    """What holds a queued job; None: it does not wait."""
+def why_waiting(session: Session, job: Job, *, max_running: int | None = None) -> WhyWaiting | None:
+    """What holds a queued job; None: it does not wait. Of its queue no more than `max_running` jobs may run at once."""
     if job.status != Status.QUEUED:
         return None
     position = _position(session, job)
-    reason, message = _reason(session, job, position)
+    reason, message = _reason(session, job, position, max_running)
     return WhyWaiting(reason=reason, position=position, message=message)
 
 
-def _reason(session: Session, job: Job, position: int) -> tuple[Reason, str]:
+def _reason(session: Session, job: Job, position: int, max_running: int | None) -> tuple[Reason, str]:
     if (due := _paused_until(session, job)) is not None:
         again = f"it is tried again at {due:%Y-%m-%dT%H:%M:%SZ}"
         return "retry_pause", f"{again}; what ended the attempt before: {job.last_error}"
@@ -50,6 +50,8 @@ def _reason(session: Session, job: Job, position: int) -> tuple[Reason, str]:
         return "queue_paused", f"the queue {job.queue} is paused: an admin can resume it"
     if (holders := _holders(session, job)) is not None:
         return "group_full", f"its concurrency group {job.concurrency_group} is full: {holders}"
+    if max_running is not None and line.running(session, job.queue) >= max_running:
+        return "queue_full", f"no more than {max_running} jobs of the queue {job.queue} run at once, and so many do"
     slots = slots_of(session, job.queue)
     if slots.workers == 0:
         return "no_worker", f"no worker serves the queue {job.queue}: start one"

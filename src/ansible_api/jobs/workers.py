@@ -12,10 +12,13 @@ from ansible_api.jobs.state import Status
 
 SILENT_AFTER = 30.0  # seconds without a word, then a worker counts as gone
 FORGOTTEN_AFTER = 3600.0
+_THERE = (WorkerNode.seen_at > now_plus(-SILENT_AFTER),)
 
 
-def register(session: Session, node: str, queues: Sequence[str], slots: int) -> bool:
-    """Say that a worker is there; True: it was told to take no more jobs."""
+def register(session: Session, node: str, queues: Sequence[str], slots: int, *, leaving: bool = False) -> bool:
+    """Say that a worker is there; True: it was told to take no more jobs. One that is `leaving` takes none."""
+    if leaving:
+        drain(session, node)
     known = update(WorkerNode).where(WorkerNode.node == node)
     if rows_changed(session, known, {"seen_at": now_plus()}) == 0:
         row = WorkerNode(node=node, queues=list(queues), slots=slots, started_at=now_plus(), seen_at=now_plus())
@@ -46,15 +49,15 @@ class Slots:
 
 
 def slots_of(session: Session, queue: str) -> Slots:
-    there = serving(session, queue)
-    busy = held(session, [worker.node for worker in there]) if there else 0
-    return Slots(len(there), sum(worker.slots for worker in there), busy)
+    seen = select(WorkerNode.node, WorkerNode.queues, WorkerNode.slots).where(*_THERE, WorkerNode.drain_at.is_(None))
+    there = [(node, slots) for node, queues, slots in session.execute(seen) if queue in queues]
+    busy = held(session, [node for node, _ in there]) if there else 0
+    return Slots(len(there), sum(slots for _, slots in there), busy)
 
 
-def serving(session: Session, queue: str, *, draining: bool = False) -> list[WorkerNode]:
-    """The workers that are there and take jobs of a queue, or also those that were told to take no more."""
-    rows = session.scalars(select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER)))
-    return [row for row in rows if queue in row.queues and (draining or row.drain_at is None)]
+def serving(session: Session, queue: str) -> list[WorkerNode]:
+    """The workers of a queue that are there, also those that were told to take no more."""
+    return [row for row in session.scalars(select(WorkerNode).where(*_THERE)) if queue in row.queues]
 
 
 def of_host(session: Session, host: str) -> Sequence[str]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,23 @@ class Drain:
     """Stops a worker's consumer, once; plays and deliveries that are under way go on."""
 
     def __init__(self, worker: Any) -> None:
-        self._worker, self._begun = worker, False
+        self._worker, self.begun = worker, False
 
     def begin(self) -> None:
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
+            self.begun = True
             log.info("worker drains", running=len(state.active_requests))
             self._worker.consumer.call_soon(self._stop_consuming)
 
     def _stop_consuming(self) -> None:
         """In the consumer's own thread."""
         consumer = self._worker.consumer
-        for name in list(consumer.app.amqp.queues.consume_from):
-            consumer.cancel_task_queue(name)
+        names = list(consumer.app.amqp.queues.consume_from)
+        for name in names:  # so that no new connection asks for them again
+            consumer.app.amqp.queues.deselect(name)
+        with suppress(*consumer.connection_errors, *consumer.channel_errors):  # broken, it gets nothing more either
+            for name in names:
+                consumer.task_consumer.cancel_by_queue(name)
 
 
 class OneJob:

@@ -16,8 +16,8 @@ def feed(db: Database, queue: JobQueue, settings: Settings, names: Iterable[str]
     """Publish what is next in these queues, as far as there is room; Unavailable when database or broker are away."""
     for name in names:
         rules = Rules.of(settings, name)
-        if db.read(line.room, name, rules):
-            for job in db.write(line.take, name, rules):
+        if chosen := db.read(line.choose_next, name, rules):
+            for job in db.write(line.publish, chosen, rules):
                 queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
 

@@ -6,7 +6,7 @@ All statements are guarded, so two at once do no harm, and there is no leader.
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -34,10 +34,11 @@ from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.watched import WatchedDatabase
-from ansible_api.tasks.worker import dead_attempts, node_name, unforked
+from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, unforked
 
 RESCUE_PAUSE = 30.0  # seconds
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add no closings, and no webhook twice
+GLANCE = 0.2  # seconds between two looks at whether the worker leaves
 SENT_AGAIN = 600.0  # seconds, as the broker's visibility timeout
 log = get_logger(__name__)
 
@@ -46,12 +47,20 @@ class Upkeep:
     """The repairs; `tick` does each once."""
 
     def __init__(
-        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], bool] | None = None
+        self,
+        db: Database,
+        queue: JobQueue,
+        settings: Settings,
+        presence: Callable[[Session], bool] | None = None,
+        queues: Sequence[str] = JOB_QUEUES,
     ) -> None:
-        """`presence` tells the database that this worker is there; True: it shall take no more jobs."""
+        """`presence` tells the database that this worker, which serves `queues`, is there; True: it shall take no more
+        jobs.
+        """
         self._lease = min(settings.lease_preparing, settings.lease_playing)
         self._db = WatchedDatabase(db, self._lease)
         self._queue, self._settings, self._presence = queue, settings, presence
+        self._served = [name for name in JOB_QUEUES if name in queues]
         self.draining = False
         self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
@@ -180,8 +189,10 @@ class Upkeep:
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
     def _feed(self) -> None:
-        """What other hands do at once: jobs whose pause is over, or whom nobody told the broker of."""
-        feed(self._db, self._queue, self._settings, JOB_QUEUES)
+        """What other hands do at once: jobs whose pause is over, or whom nobody told the broker of. Where no worker
+        serves a queue, there is nothing to tell.
+        """
+        feed(self._db, self._queue, self._settings, self._served)
 
 
 class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -197,9 +208,13 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         settings = load_settings()
         self._db = Database(settings.database_url.get_secret_value())
-        presence = partial(workers.register, node=node_name(), queues=_queues(parent.app), slots=parent.concurrency)
-        upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence)
-        drain = Drain(parent)
+        drain, queues = Drain(parent), _queues(parent.app)
+
+        def presence(session: Session) -> bool:
+            leaving = drain.begun or shutdown.begun
+            return workers.register(session, node_name(), queues, parent.concurrency, leaving=leaving)
+
+        upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence, queues)
         job = OneJob(drain, settings.state_dir) if self._once else None
         self._stop.clear()
         arguments = (upkeep, settings.upkeep_interval, drain, job)
@@ -212,9 +227,13 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
                 self._db.write(workers.forget, node_name())
 
     def _run(self, upkeep: Upkeep, interval: float, drain: Drain, job: OneJob | None) -> None:
-        pause = 0.0
+        pause, due, left = 0.0, 0.0, False
         while not self._stop.wait(pause):
-            pause = interval * (0.75 + secrets.randbelow(500) / 1000)
+            pause, leaves = GLANCE, drain.begun or shutdown.begun
+            if time.monotonic() < due and leaves == left:
+                continue
+            # At once when the worker begins to leave: from then on its slots are free for nobody.
+            due, left = time.monotonic() + interval * (0.75 + secrets.randbelow(500) / 1000), leaves
             try:
                 upkeep.tick()
                 if upkeep.draining:

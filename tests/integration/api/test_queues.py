@@ -3,9 +3,10 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
-from ansible_api.jobs import store, workers
+from ansible_api.jobs import service, store, workers
 from ansible_api.keys.model import Role
 from ansible_api.routing import JOB_QUEUES, Queue
 from tests.integration.api.conftest import JOB, Api
@@ -49,6 +50,13 @@ async def test_jobs_of_a_paused_queue_are_accepted_and_begin_when_it_is_resumed(
         resumed = await client.post(f"{QUEUES}/default/resume")
     assert resumed.json()["paused_at"] is None
     await asyncio.to_thread(wait_for, lambda: api.parts.queue.depth(Queue.DEFAULT) == 1, 10)
+
+
+async def test_operators_who_pause_a_queue_at_the_same_moment_pause_it_once(api: Api) -> None:
+    async with api.client(Role.ADMIN, team="default") as client:
+        paused = await asyncio.gather(*(client.post(f"{QUEUES}/default/pause") for _ in range(6)))
+    assert [answer.status_code for answer in paused] == [200] * 6
+    assert len({answer.json()["paused_at"] for answer in paused}) == 1
 
 
 async def test_a_drained_worker_takes_no_job(api: Api) -> None:
@@ -96,6 +104,20 @@ def grouped(on_conflict: str, limit: int = 1) -> dict[str, Any]:
     return JOB | {"options": {"concurrency": {"group": "prod-web", "limit": limit, "on_conflict": on_conflict}}}
 
 
+async def submitted(client: httpx.AsyncClient, count: int, *wish: Any) -> list[str]:
+    return [(await client.post(JOBS, json=grouped(*wish))).json()["id"] for _ in range(count)]
+
+
+async def shown(client: httpx.AsyncClient, ids: list[str], name: str) -> list[Any]:
+    """What a field of these jobs says."""
+    return [(await client.get(f"{JOBS}/{job_id}")).json()[name] for job_id in ids]
+
+
+async def begin(api: Api, *ids: str) -> None:
+    for job_id in ids:  # not in the loop: in SQLite it waits for what the feeder is about to commit there
+        assert await asyncio.to_thread(api.database.write, store.claim, job_id, "node:1/2", 60.0)
+
+
 async def test_a_job_whose_group_is_full_is_refused_when_it_asks_for_that(api: Api) -> None:
     async with api.client() as client:
         first = await client.post(JOBS, json=grouped("reject"))
@@ -108,21 +130,53 @@ async def test_a_job_whose_group_is_full_is_refused_when_it_asks_for_that(api: A
 async def test_a_job_can_take_the_place_of_those_that_wait(api: Api) -> None:
     async with api.client() as client:
         running, waiting = [(await client.post(JOBS, json=grouped("queue"))).json()["id"] for _ in range(2)]
-        api.database.write(store.claim, running, "node:1/2", 60.0)
+        await begin(api, running)
         newest = (await client.post(JOBS, json=grouped("replace_queued"))).json()["id"]
         found = [(await client.get(f"{JOBS}/{job_id}")).json()["status"] for job_id in (running, waiting, newest)]
     assert found == ["running", "canceled", "queued"]
 
 
-async def test_a_job_can_have_the_one_that_runs_longest_cancelled(api: Api) -> None:
+async def test_while_there_is_room_nothing_is_replaced(api: Api) -> None:
     async with api.client() as client:
-        ids = [(await client.post(JOBS, json=grouped("queue", limit=2))).json()["id"] for _ in range(2)]
-        for job_id in ids:
-            assert api.database.write(store.claim, job_id, "node:1/2", 60.0)
-        await client.post(JOBS, json=grouped("cancel_running", limit=2))
-        asked = [(await client.get(f"{JOBS}/{job_id}")).json()["cancel_requested_at"] for job_id in ids]
-    assert asked[0] is not None
-    assert asked[1] is None
+        ids = await submitted(client, 3, "replace_queued", 3)
+        assert await shown(client, ids, "status") == ["queued"] * 3
+        ids += await submitted(client, 1, "replace_queued", 3)
+        assert await shown(client, ids, "status") == ["canceled"] * 3 + ["queued"]
+
+
+async def test_the_closing_of_jobs_that_were_replaced_is_sent_at_once(api: Api) -> None:
+    async with api.client() as client:
+        await submitted(client, 2, "queue", 2)
+        assert api.parts.queue.depth(Queue.DELIVERY) == 0
+        await submitted(client, 1, "replace_queued", 2)
+    assert api.parts.queue.depth(Queue.DELIVERY) == 2
+
+
+async def test_one_job_replaces_so_many_at_most(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "REPLACED_AT_ONCE", 2)
+    async with api.client() as client:
+        ids = await submitted(client, 3, "queue") + await submitted(client, 1, "replace_queued")
+        assert await shown(client, ids, "status") == ["canceled", "canceled", "queued", "queued"]
+
+
+async def test_each_job_can_have_one_more_of_those_that_run_longest_cancelled(api: Api) -> None:
+    async with api.client() as client:
+        ids = await submitted(client, 3, "queue", 3)
+        await begin(api, *reversed(ids))
+        for stopping in (1, 2, 3, 3):
+            await submitted(client, 1, "cancel_running", 3)
+            asked = [moment is not None for moment in await shown(client, ids, "cancel_requested_at")]
+            assert asked == [False] * (3 - stopping) + [True] * stopping
+
+
+async def test_while_there_is_room_for_all_that_wait_nothing_that_runs_is_cancelled(api: Api) -> None:
+    async with api.client() as client:
+        running = await submitted(client, 1, "queue", 3)
+        await begin(api, *running)
+        await submitted(client, 2, "cancel_running", 3)
+        assert await shown(client, running, "cancel_requested_at") == [None]
+        await submitted(client, 1, "cancel_running", 3)
+        assert await shown(client, running, "cancel_requested_at") != [None]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from ansible_api.jobs.model import QueuePause
 from tests.integration.rows import OWNER, at_once, new_job, put
 
 
-def take(db: Database, **weights: float) -> list[str]:
-    return [job.id for job in db.write(line.take, "default", Rules(5.0, weights))]
+def take(db: Database, queue: str = "default", **weights: float) -> list[str]:
+    rules = Rules(5.0, weights)
+    return [job.id for job in db.write(line.publish, db.read(line.choose_next, queue, rules), rules)]
 
 
 def waiting(db: Database, count: int, **columns: object) -> list[str]:
@@ -132,6 +133,20 @@ class TestGroups:
         self.grouped(db, 2, team="blue")
         slots(db, 8)
         assert len(take(db)) == 2
+
+    def test_those_behind_a_group_that_is_full_pass_at_once(self, db: Database) -> None:
+        first, second = self.grouped(db, 9), waiting(db, 9, concurrency_group="db", concurrency_limit=1)
+        alone = waiting(db, 9)
+        slots(db, 5)
+        assert take(db) == [first[0], second[0], *alone[:3]]
+
+    def test_a_queue_that_nobody_serves_keeps_no_place_of_a_group(self, db: Database) -> None:
+        [stuck], [runs] = self.grouped(db, 1, queue="git-heavy"), self.grouped(db, 1)
+        slots(db, 1)
+        assert take(db, "git-heavy") == [stuck]
+        assert take(db) == [runs]
+        assert db.write(store.claim, runs, "node:1/2", 60.0)
+        assert db.write(store.claim, stuck, OWNER, 60.0) is None
 
     def test_no_more_than_the_limit_begin_however_many_want_to_at_once(self, db: Database) -> None:
         jobs = self.grouped(db, 12, limit=3, queue="default")

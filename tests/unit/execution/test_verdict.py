@@ -66,6 +66,11 @@ def test_an_end_by_signal_says_so() -> None:
         (4, "[ERROR]: YAML parsing failed: x", "playbook_syntax_error"),
         (1, "[ERROR]: Specified --limit leaves us with no hosts to target.", "limit_matches_nothing"),
         (1, "[ERROR]: Invalid vars_files file: Decryption failed (no vault secrets)", "vault_password_wrong"),
+        (
+            1,
+            "OSError: [Errno 28] No space left on device: 'control/play/job_events/1-partial.json.tmp'",
+            "worker_disk_full",
+        ),
         (1, "[ERROR]: Attempting to decrypt but no vault secrets found.", "vault_password_missing"),
         (1, "bwrap: No permissions to create new namespace", "sandbox_failed"),
         (2, "ansible-playbook: error: unrecognized arguments: --x", "ansible_refused"),

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
 
 import pytest
 
-from ansible_api.jobs.fairness import Group, Line, Waiting, choose
+from ansible_api.jobs.fairness import Group, Line, Waiting, choose, foremost
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 FLOOD, CALM, OTHER_KEY = Line("flood", "k1"), Line("calm", "k2"), Line("flood", "k3")
@@ -61,3 +63,25 @@ def test_a_full_group_lets_the_jobs_behind_it_pass() -> None:
 def test_nobody_waits_or_there_is_no_room() -> None:
     assert choose({}, 5, held={}, in_group={}, weights={}) == []
     assert chosen(line_of(FLOOD, 5), room=0) == []
+
+
+def test_foremost_are_the_lines_of_each_team_that_hold_least_and_came_first() -> None:
+    first = {Line("flood", f"k{number}"): BEGAN + timedelta(seconds=number) for number in range(9)}
+    first |= {Line("calm", "c"): BEGAN + timedelta(days=1)}
+    held = {Line("flood", "k0"): 1, Line("flood", "k2"): 3}
+    assert foremost(first, 2, held=held) == [Line("flood", "k1"), Line("flood", "k3"), Line("calm", "c")]
+
+
+def test_who_looks_at_the_foremost_alone_chooses_as_who_looks_at_all() -> None:
+    chance = Random(1)
+    for _ in range(200):
+        lines = {
+            Line(f"t{chance.randrange(3)}", f"k{number}"): chance.sample(range(1000), chance.randrange(1, 4))
+            for number in range(8)
+        }
+        jobs = {line: line_of(line, len(turns), later=min(turns)) for line, turns in lines.items()}
+        held = {line: chance.randrange(3) for line in lines}
+        room = chance.randrange(1, 6)
+        some = foremost({line: waiting[0].turn_at for line, waiting in jobs.items()}, room, held=held)
+        options: dict[str, Any] = {"held": held, "in_group": {}, "weights": {"t1": 2.0}}
+        assert choose({line: jobs[line] for line in some}, room, **options) == choose(jobs, room, **options)
