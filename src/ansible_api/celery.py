@@ -13,12 +13,8 @@ from kombu.transport.redis import QoS
 from kombu.utils.scheduling import round_robin_cycle
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
-from ansible_api.routing import JOB_QUEUES, Queue, TaskName
+from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings
-
-# Longer than any play, in milliseconds: RabbitMQ closes the channel of a consumer that acknowledges later. Before 3.12
-# it looks at `consumer_timeout` of its own settings alone.
-UNACKNOWLEDGED = 30 * 24 * 3600 * 1000
 
 
 class DeliveryFirst(round_robin_cycle):
@@ -103,20 +99,16 @@ def is_rabbitmq(broker_url: str) -> bool:
 def _on_rabbitmq() -> dict[str, Any]:
     """Queues that are replicated, and a broker that says that it has what it was sent.
 
-    There a worker gets as many messages of each of its queues as it has slots, without asking for them. Acknowledged at
-    its end, a job's message keeps the next one of its queue with the broker, for a worker that has a slot free; what it
-    gets of other queues it gives back (`tasks.slots`). Sent again, a message changes nothing.
+    There a worker gets as many messages of each of its queues as it has slots, whether these are free or not. So it
+    gives back what it has no slot for (`tasks.slots`).
     """
-    quorum = {"x-queue-type": "quorum", "x-consumer-timeout": UNACKNOWLEDGED}
+    quorum = {"x-queue-type": "quorum"}
     return {
         "task_queues": [
             KombuQueue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=quorum) for name in Queue
         ],
         "task_default_queue_type": "quorum",
-        "task_annotations": {
-            "*": {"Strategy": "ansible_api.tasks.slots:taken_by_free_slots"},
-            TaskName.RUN_JOB.value: {"acks_late": True},
-        },
+        "task_annotations": {"*": {"Strategy": "ansible_api.tasks.slots:taken_by_free_slots"}},
         "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5.0},
     }
 

@@ -72,6 +72,7 @@ def test_a_hung_and_a_dead_broker_are_unavailable_until_they_are_back(
     queue = CeleryQueue(app)
     for call in CALLS.values():
         call(queue)
+    rabbitmq_server.process.restart()  # RabbitMQ 3.10 knows no leader of queues that it made just before it is killed
     rabbitmq_server.process.pause()
     for call in CALLS.values():
         with pytest.raises(Unavailable):

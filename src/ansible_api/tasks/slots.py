@@ -1,6 +1,6 @@
 """On RabbitMQ a worker without a free slot gives a message back, so that one that has a slot takes it.
 
-There each queue has a limit of its own for what a worker may hold, and Celery's setting for one over all is for Redis.
+Celery's setting for that, `worker_disable_prefetch`, is for Redis.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from celery.worker.strategy import default
 
 from ansible_api.logs import get_logger
 
-PAUSE = 0.1  # seconds before it goes back: the broker would hand it to the same worker at once, when there is no other
+PAUSE = 0.05  # seconds before it goes back: the broker would hand it to the same worker at once, when there is no other
 log = get_logger(__name__)
 
 
