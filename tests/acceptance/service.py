@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from ansible_api.settings import Settings, load_settings
 from tests.migrated import migrate
 from tests.processes import MARK, new_mark, processes_with
 from tests.servers.processes import free_port
@@ -61,6 +63,14 @@ class Service:
     @property
     def client(self) -> httpx.Client:
         return plain_client(self.url, self.key, timeout=70)
+
+    @property
+    def settings(self) -> Settings:
+        """As its processes read them."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            return load_settings()
 
     def run(self, *arguments: str) -> str:
         """What a command of ours prints."""

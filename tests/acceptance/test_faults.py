@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ansible_api.celery import create_app, dispose
-from ansible_api.settings import Settings
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, local_job
 from tests.waiting import wait_for
@@ -142,7 +141,7 @@ def test_a_job_submitted_while_no_worker_runs_is_run_later(fresh_service: Servic
 def test_a_lost_message_is_published_again(fresh_service: Service, repo: Path) -> None:
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
-    broker = create_app(Settings(**{name.lower(): value for name, value in fresh_service.env.items()}))
+    broker = create_app(fresh_service.settings)
     assert broker.control.purge() == 1
     dispose(broker)
     fresh_service.start_worker()
@@ -194,14 +193,14 @@ import sys
 import time
 from pathlib import Path
 from celery.concurrency.prefork import TaskPool
-from ansible_api.celery import RowsRestore
+from kombu.message import Message
 broken, hangs = Path(sys.argv.pop(1)), sys.argv.pop(1) == "hangs"
-acknowledge = RowsRestore.ack
-def ack(self, delivery_tag):
+acknowledge = Message.ack
+def ack(self, *args, **kwargs):
     if broken.exists():
         raise AttributeError("broken by a test")
-    acknowledge(self, delivery_tag)
-RowsRestore.ack = ack
+    acknowledge(self, *args, **kwargs)
+Message.ack = ack
 if hangs:
     TaskPool.on_stop = lambda self: time.sleep(300)
 runpy.run_module("ansible_api.cli", run_name="__main__", alter_sys=True)

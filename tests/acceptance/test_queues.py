@@ -58,12 +58,13 @@ def test_a_team_that_floods_a_queue_does_not_keep_another_waiting(
     fresh_service: Service, noting: Path, notes: Path
 ) -> None:
     fresh_service.start_api()
+    key = fresh_service.run("keys", "create", "--name", "calm", "--team", "calm", "--role", "submitter")
     fresh_service.start_worker(concurrency=1)
     submit(fresh_service, noting, notes, "first", seconds=4)
     wait_for(notes.exists, 30)
     for number in range(5):
         submit(fresh_service, noting, notes, f"flood{number}")
-    fresh_service.key = fresh_service.run("keys", "create", "--name", "calm", "--team", "calm", "--role", "submitter")
+    fresh_service.key = key
     calm = submit(fresh_service, noting, notes, "calm")
     fresh_service.wait_for_status(calm)
     assert order(notes).index("calm") <= 2

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ansible_api.db import now_plus
 from ansible_api.jobs.model import Job, QueuePause, WorkerNode
 from ansible_api.jobs.state import Status
-from ansible_api.jobs.workers import SILENT_AFTER
+from ansible_api.jobs.workers import SERVING
 from ansible_api.routing import Queue
 from ansible_api.settings import QueueLimits
 
@@ -35,8 +35,7 @@ def of_queues(session: Session, limits: Mapping[str, QueueLimits]) -> dict[Queue
     _count_waiting(session, figures)
     held = _count_running(session, figures)
     _hold_back(figures, limits)
-    serving = select(WorkerNode).where(WorkerNode.seen_at > now_plus(-SILENT_AFTER), WorkerNode.drain_at.is_(None))
-    for worker in session.scalars(serving):
+    for worker in session.scalars(select(WorkerNode).where(*SERVING)):
         for name in worker.queues:
             if (queue := _queue(name)) is not None:
                 figures[queue].workers += 1

@@ -12,15 +12,14 @@ from ansible_api.jobs.state import Status
 
 SILENT_AFTER = 30.0  # seconds without a word, then a worker counts as gone
 FORGOTTEN_AFTER = 3600.0
-_THERE = (WorkerNode.seen_at > now_plus(-SILENT_AFTER),)
+_THERE = WorkerNode.seen_at > now_plus(-SILENT_AFTER)
+SERVING = (_THERE, WorkerNode.drain_at.is_(None), WorkerNode.slots > 0)  # jobs may begin there
 
 
-def register(session: Session, node: str, queues: Sequence[str], slots: int, *, leaving: bool = False) -> bool:
-    """Say that a worker is there; True: it was told to take no more jobs. One that is `leaving` takes none."""
-    if leaving:
-        drain(session, node)
+def register(session: Session, node: str, queues: Sequence[str], slots: int) -> bool:
+    """Say that a worker is there, and how many slots it offers: 0 when it leaves. True: it was told to take no more."""
     known = update(WorkerNode).where(WorkerNode.node == node)
-    if rows_changed(session, known, {"seen_at": now_plus()}) == 0:
+    if rows_changed(session, known, {"seen_at": now_plus(), "slots": slots}) == 0:
         row = WorkerNode(node=node, queues=list(queues), slots=slots, started_at=now_plus(), seen_at=now_plus())
         session.add(row)
         session.execute(delete(WorkerNode).where(WorkerNode.seen_at < now_plus(-FORGOTTEN_AFTER)))
@@ -49,7 +48,7 @@ class Slots:
 
 
 def slots_of(session: Session, queue: str) -> Slots:
-    seen = select(WorkerNode.node, WorkerNode.queues, WorkerNode.slots).where(*_THERE, WorkerNode.drain_at.is_(None))
+    seen = select(WorkerNode.node, WorkerNode.queues, WorkerNode.slots).where(*SERVING)
     there = [(node, slots) for node, queues, slots in session.execute(seen) if queue in queues]
     busy = held(session, [node for node, _ in there]) if there else 0
     return Slots(len(there), sum(slots for _, slots in there), busy)
@@ -57,7 +56,7 @@ def slots_of(session: Session, queue: str) -> Slots:
 
 def serving(session: Session, queue: str) -> list[WorkerNode]:
     """The workers of a queue that are there, also those that were told to take no more."""
-    return [row for row in session.scalars(select(WorkerNode).where(*_THERE)) if queue in row.queues]
+    return [row for row in session.scalars(select(WorkerNode).where(_THERE)) if queue in row.queues]
 
 
 def of_host(session: Session, host: str) -> Sequence[str]:

@@ -211,8 +211,8 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         drain, queues = Drain(parent), _queues(parent.app)
 
         def presence(session: Session) -> bool:
-            leaving = drain.begun or shutdown.begun
-            return workers.register(session, node_name(), queues, parent.concurrency, leaving=leaving)
+            slots = 0 if drain.begun or shutdown.begun else parent.concurrency
+            return workers.register(session, node_name(), queues, slots)
 
         upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence, queues)
         job = OneJob(drain, settings.state_dir) if self._once else None

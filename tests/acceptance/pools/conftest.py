@@ -15,7 +15,6 @@ from pytest_celery import (
 
 from ansible_api.celery import create_app
 from ansible_api.routing import Queue
-from ansible_api.settings import load_settings
 from tests.acceptance.pools.nodes import RedisContainer, worker_node
 from tests.acceptance.service import Service, installed
 from tests.servers.redis import RedisServer
@@ -44,10 +43,7 @@ def celery_backend_cluster(redis_server: RedisServer) -> CeleryBackendCluster:
 @pytest.fixture(scope="module")
 def celery_setup_app(pools: Service) -> Iterator[Celery]:
     """Our own app, so that inspection sees our queues."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in pools.environment().items():
-            patch.setenv(name, value)
-        app = create_app(load_settings())
+    app = create_app(pools.settings)
     yield app
     app.close()
 
