@@ -2,8 +2,10 @@
 
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 from tests.acceptance.repos import HELLO, SLOW, make_repo
 from tests.acceptance.service import Service, installed, local_job, plain_client
 from tests.servers.processes import free_port
@@ -39,9 +41,12 @@ def main() -> None:
 
 
 def _wait_for_pools(port: int) -> None:
-    with plain_client(f"http://127.0.0.1:{port}", "", timeout=20) as flower:
-        wait_for(lambda: flower.get("/api/workers?refresh=true").status_code == 200, 60)
-        wait_for(lambda: len(flower.get("/api/workers").json()) == len(Queue), 60)
+    def seen() -> int:
+        with suppress(httpx.ConnectError), plain_client(f"http://127.0.0.1:{port}", "", timeout=20) as flower:
+            return len(flower.get("/api/workers?refresh=true").json())
+        return 0
+
+    wait_for(lambda: seen() == len(Queue), 60)
 
 
 def _work(service: Service, repo: Path) -> None:

@@ -6,7 +6,7 @@ from alembic import op
 from ansible_api.db import UtcDateTime
 
 revision = "0070"
-down_revision = "0065"
+down_revision = "0066"
 branch_labels = None
 depends_on = None
 

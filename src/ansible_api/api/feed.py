@@ -51,7 +51,7 @@ class Feeder:
         try:
             rules = Rules.of(self._settings, queue)
             if chosen := await self._db.read(line.choose_next, queue, rules):
-                for job in await self._db.write(line.publish, chosen, rules):
+                for job in await self._db.write(line.publish, queue, chosen, rules):
                     await self._publisher.enqueue(job.id, attempt=job.attempt + 1, queue=queue, priority=job.priority)
         except Unavailable as error:
             log.warning("a line waits for upkeep", queue=queue, reason=error.detail)

@@ -8,21 +8,20 @@ next.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from ansible_api.db import now_plus
+from ansible_api.db import now_plus, rows_changed
 from ansible_api.jobs import store
-from ansible_api.jobs.fairness import Group, Line, Waiting, choose, foremost
-from ansible_api.jobs.model import Job, QueuePause
+from ansible_api.jobs.fairness import NEVER, Group, Line, Shares, Waiting, choose, foremost
+from ansible_api.jobs.model import Job, LineTurn, QueuePause
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.workers import slots_of
 from ansible_api.settings import QueueLimits, Settings
 
-FIRST = datetime.min.replace(tzinfo=UTC)  # the turn of who has none
 _QUEUED = Job.status == Status.QUEUED
 _IN_LINE = (_QUEUED, Job.republish_at.is_(None))
 _PUBLISHED = (_QUEUED, Job.republish_at.is_not(None))
@@ -87,26 +86,42 @@ def choose_next(session: Session, queue: str, rules: Rules) -> list[Waiting]:
     wanted = room(session, queue, rules)
     if not wanted:
         return []
-    held, in_group, lines = _held(session, queue), _groups(session, queue), _lines(session, queue)
+    shares = Shares(_held(session, queue), _served(session, queue), rules.weights)
+    in_group, lines = _groups(session, queue), _lines(session, queue)
     chosen: list[Waiting] = []
     while lines and len(chosen) < wanted:
         left = wanted - len(chosen)
-        fronts = {
-            line: _front(session, queue, line, in_group, chosen, left) for line in foremost(lines, left, held=held)
-        }
-        found = choose(fronts, left, held=held, in_group=in_group, weights=rules.weights)
+        fronts = {line: _front(session, queue, line, in_group, chosen, left) for line in foremost(lines, left, shares)}
+        found = choose(fronts, left, shares, in_group)
         chosen += found
         # A group that is full now lets those behind it pass, who were not among the first of their line before.
-        held.update(job.line for job in found)
         in_group.update(job.group for job in found if job.group is not None)
         for line in [line for line, jobs in fronts.items() if not jobs]:
             del lines[line]
     return chosen
 
 
-def publish(session: Session, jobs: Sequence[Waiting], rules: Rules) -> list[Waiting]:
-    """Note that the broker is told of these jobs; those of them that still stood in line."""
-    return [job for job in jobs if _publish(session, job.id, rules.republish_after)]
+def publish(session: Session, queue: str, jobs: Sequence[Waiting], rules: Rules) -> list[Waiting]:
+    """Note that the broker is told of these jobs of a queue; those of them that still stood in line."""
+    told = [job for job in jobs if _publish(session, job.id, rules.republish_after)]
+    for line in sorted({job.line for job in told}):
+        _serve(session, queue, line)
+    return told
+
+
+def _serve(session: Session, queue: str, line: Line) -> None:
+    """Note that a line was served now."""
+    values = {"queue": queue, "team": line.team, "key_id": line.key_id}
+    known = update(LineTurn).filter_by(**values)
+    if rows_changed(session, known, {"served_at": now_plus()}) == 0:
+        made = insert(LineTurn).values(served_at=now_plus(), **values)  # twice, when two are the first
+        session.execute(made.prefix_with("IGNORE", dialect="mysql").prefix_with("OR IGNORE", dialect="sqlite"))
+
+
+def _served(session: Session, queue: str) -> dict[Line, datetime]:
+    """When each line was last served."""
+    turns = session.scalars(select(LineTurn).where(LineTurn.queue == queue))
+    return {Line(turn.team, turn.key_id): turn.served_at for turn in turns}
 
 
 def put_back(session: Session, job_id: str) -> bool:
@@ -133,7 +148,7 @@ def _lines(session: Session, queue: str) -> dict[Line, datetime]:
         Job.key_id,
     )  # as the index begins, which is skipped through
     wanted = select(Job.team, Job.key_id, func.min(Job.turn_at)).where(*_IN_LINE, Job.queue == queue).group_by(*columns)
-    return {Line(team, key_id): first or FIRST for team, key_id, first in session.execute(wanted)}
+    return {Line(team, key_id): first or NEVER for team, key_id, first in session.execute(wanted)}
 
 
 _COLUMNS = (

@@ -134,6 +134,17 @@ class QueuePause(Base):
     paused_by: Mapped[str | None] = mapped_column(String(40))
 
 
+class LineTurn(Base):
+    """When the broker was last told of a job of a line."""
+
+    __tablename__ = "line_turns"
+
+    queue: Mapped[str] = mapped_column(String(32), primary_key=True)
+    team: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    served_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class ConcurrencyGroup(Base):
     """Jobs of which only so many run at once; its row is locked by whoever counts them."""
 

@@ -17,7 +17,7 @@ def feed(db: Database, queue: JobQueue, settings: Settings, names: Iterable[str]
     for name in names:
         rules = Rules.of(settings, name)
         if chosen := db.read(line.choose_next, name, rules):
-            for job in db.write(line.publish, chosen, rules):
+            for job in db.write(line.publish, name, chosen, rules):
                 queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
 
 

@@ -52,7 +52,7 @@ class Race:
     def feed(self) -> None:
         rules = Rules(60.0)
         for queue in QUEUES:
-            told = self.db.write(line.publish, self.db.read(line.choose_next, queue, rules), rules)
+            told = self.db.write(line.publish, queue, self.db.read(line.choose_next, queue, rules), rules)
             with self.lock:
                 self.messages += [job.id for job in told]
 

@@ -8,12 +8,14 @@ from ansible_api.db import Database, now_plus
 from ansible_api.jobs import line, store, workers
 from ansible_api.jobs.line import Rules
 from ansible_api.jobs.model import QueuePause
+from ansible_api.jobs.state import Status
+from ansible_api.jobs.store import Fence
 from tests.integration.rows import OWNER, at_once, new_job, put
 
 
 def take(db: Database, queue: str = "default", **weights: float) -> list[str]:
     rules = Rules(5.0, weights)
-    return [job.id for job in db.write(line.publish, db.read(line.choose_next, queue, rules), rules)]
+    return [job.id for job in db.write(line.publish, queue, db.read(line.choose_next, queue, rules), rules)]
 
 
 def waiting(db: Database, count: int, **columns: object) -> list[str]:
@@ -70,6 +72,20 @@ def test_the_slots_that_a_key_holds_count_and_weights_do(db: Database) -> None:
     calm = waiting(db, 9, team="calm")
     slots(db, 4)
     assert take(db) == calm[:2]
+
+
+def test_lines_take_turns_also_when_there_is_one_slot(db: Database) -> None:
+    flood = waiting(db, 4, team="flood", key_id="a")
+    other, calm = waiting(db, 2, team="flood", key_id="b"), waiting(db, 2, team="calm")
+    slots(db, 1)
+    order = []
+    for _ in range(8):
+        [job_id] = take(db)
+        order.append(job_id)
+        job = db.write(store.claim, job_id, "node:1/2", 60.0)
+        assert job is not None
+        db.write(store.finish, Fence(job_id, job.attempt, "node:1/2"), Status.SUCCESSFUL)
+    assert order == [flood[0], calm[0], other[0], calm[1], *(flood[1], other[1], *flood[2:])]
 
 
 def test_what_pauses_before_a_retry_is_not_next(db: Database) -> None:
