@@ -60,7 +60,7 @@ def _work(service: Service, repo: Path) -> None:
 
 def _picture(url: str, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1280,720"]
+    options = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1500,760"]
     patience = ["--virtual-time-budget=10000", f"--screenshot={path}"]
     subprocess.run([require("chromium"), *options, *patience, url], check=True, capture_output=True)
 

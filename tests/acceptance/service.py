@@ -40,7 +40,7 @@ QUICK = {
 
 def plain_client(url: str, key: str, *, timeout: float) -> httpx.Client:
     """A client of an API without TLS: the authorities that it would load cost more than many a request."""
-    headers = {"Authorization": f"Bearer {key}"}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=False)
 
 
