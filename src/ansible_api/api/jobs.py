@@ -273,8 +273,8 @@ async def cancel(request: Request, caller: Submitter, service: Service, job_id: 
 
 
 def _canceled(session: Session, team: str, job_id: str, base_url: str) -> tuple[JobView, bool]:
-    """The job, and whether it waited until now."""
-    waited = store.standing(session, team, job_id).status is Status.QUEUED
+    """The job, and whether it waited until now: of several who ask at once, that is so for one."""
+    waited = store.cancel_queued(session, team, job_id)
     return jobs.views(session, [jobs.cancel(session, team, job_id)], base_url=base_url)[0], waited
 
 

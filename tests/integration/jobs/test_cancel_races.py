@@ -1,13 +1,17 @@
 """A job that was asked to stop ends, whatever its worker does at that moment."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 
 import pytest
 from sqlalchemy.orm import Session
 
+from ansible_api.api.jobs import _canceled
 from ansible_api.db import Database
 from ansible_api.jobs import repairs, service, store
-from tests.integration.rows import OWNER, running, status
+from ansible_api.jobs.store import Standing
+from tests.integration.rows import OWNER, at_once, new_job, running, status
 
 
 def test_a_job_that_is_handed_back_after_a_wish_to_cancel_is_canceled(db: Database) -> None:
@@ -57,3 +61,20 @@ def test_a_job_that_is_handed_back_in_the_middle_of_a_cancel_is_canceled(
         db.write(service.cancel, "red", fence.job_id)
 
     assert status(db, fence.job_id) == "canceled"
+
+
+def test_of_two_who_cancel_a_waiting_job_at_once_one_has_ended_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, both_looked, standing = new_job(db), threading.Barrier(2), store.standing
+
+    def look(session: Session, team: str, job_id: str) -> Standing:
+        seen = standing(session, team, job_id)
+        with suppress(threading.BrokenBarrierError):
+            both_looked.wait(1)
+        return seen
+
+    monkeypatch.setattr(store, "standing", look)
+    answers = at_once(2, lambda _: db.write(_canceled, "red", job_id, ""))
+    assert [view.status for view, _ in answers] == ["canceled", "canceled"]
+    assert sorted(ended for _, ended in answers) == [False, True]
