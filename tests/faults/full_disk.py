@@ -1,5 +1,6 @@
 """Scenario: a worker's disk is full, and then it has no inodes left, while jobs come in."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +24,10 @@ def full_disk(rig: Installation, short: bool, _seed: int) -> Result:
     require_namespaces()
     result = Result("disk full, inodes full")
     load = Load(rig, None, lambda _: {})
-    seconds = 3.0 if short else 60.0
+    seconds = 12.0 if short else 60.0  # the worker sums up what its dead children counted every ten
     played: list[str] = []
     with watching(rig) as watch, _small_worker(rig) as (part, disk):
+        worker = part.pid
         for fill in (without_blocks, without_inodes):
             with others_stopped(rig, part):
                 playing = str(load.submit(job(rig, seconds=2.0)))
@@ -37,6 +39,7 @@ def full_disk(rig: Installation, short: bool, _seed: int) -> Result:
                     time.sleep(seconds)
                 after = str(load.submit(job(rig)))
                 wait_for(lambda after=after: rig.ledger.of(after, "end"), 90, message="no job ran once there was space")
+        result.expect(part.pid == worker, "the worker did not survive the full disk")
         jobs = judge(rig, result, load.accepted, watch)
     for job_id, found in jobs.items():
         # Ansible itself may have failed for want of room, which is the play's end; nothing else may look like that.
@@ -48,11 +51,17 @@ def full_disk(rig: Installation, short: bool, _seed: int) -> Result:
 
 @contextmanager
 def _small_worker(rig: Installation) -> Iterator[tuple[Part, Path]]:
-    """A worker that counts in files, and whose state directory is a small file system that only it sees."""
+    """A worker whose state directory is a small file system that only it sees; each job's child counts in new files."""
     state = rig.folder / "state-small"
-    part = rig.add_worker("small", prefix=on_small_disk(state), WORKER_PORT=str(free_port()))
+    counting = {"WORKER_PORT": str(free_port()), "CHILD_MAX_JOBS": "1"}
+    part = rig.add_worker("small", prefix=on_small_disk(state), **counting)
+    in_memory = list[Path]()
     try:
         rig.wait_until_ready(part)
-        yield part, Path(f"/proc/{part.pid}/root{state}")
+        disk = Path(f"/proc/{part.pid}/root{state}")
+        in_memory += [link.readlink() for link in disk.glob("workers/*/metrics")]
+        yield part, disk
     finally:
         rig.remove(part)
+        for folder in in_memory:  # no worker starts there again, which would do it
+            shutil.rmtree(folder)
