@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,15 +105,15 @@ def _kept_in_line(client: httpx.Client, request: Mapping[str, Any], depth: int) 
             for _ in range(depth - _there(client)):
                 _submit(client, request)
 
-    filler = threading.Thread(target=fill)
-    filler.start()
-    try:
-        wait_for(lambda: _there(client) == depth, 60)
-        yield
-    finally:
-        over.set()
-        filler.join()
-        _cancel(client)
+    with ThreadPoolExecutor(1) as pool:
+        filling = pool.submit(fill)
+        try:
+            wait_for(lambda: _there(client) == depth, 60)
+            yield
+        finally:
+            over.set()
+            filling.result()  # else what it could not do would not be seen
+            _cancel(client)
 
 
 def _there(client: httpx.Client) -> int:

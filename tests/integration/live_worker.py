@@ -9,15 +9,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_api.settings import load_settings
-from ansible_api.tasks.metrics import count_in_files
+from ansible_api.settings import Settings, load_settings
+from ansible_api.tasks.metrics import counted_in_files
 
 FOLDER, LIMIT = Path(sys.argv[1]), float(sys.argv[2])
 
 
 def main() -> None:
     settings = load_settings()
-    count_in_files(settings)
+    with counted_in_files(settings):
+        work(settings)
+
+
+def work(settings: Settings) -> None:
     from celery import bootsteps, shared_task
 
     from ansible_api.routing import Queue

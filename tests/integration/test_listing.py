@@ -1,9 +1,10 @@
 """Lists of jobs: every filter, alone and with others, and what they read in a large table."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from sqlalchemy import event, select, text
@@ -31,9 +32,10 @@ def labelled(db: Database, job_id: str, **labels: str) -> str:
     return job_id
 
 
-def with_spec(db: Database, source: dict[str, Any], **labels: str) -> str:
+def with_spec(db: Database, source: dict[str, Any], team: str = "red", labels: Mapping[str, str] = {}) -> str:
     """A job whose request has that source and those labels."""
-    return labelled(db, new_job(db, spec={**SPEC, "source": source, "options": {"labels": labels}}), **labels)
+    spec = {**SPEC, "source": source, "options": {"labels": labels}}
+    return labelled(db, new_job(db, team=team, spec=spec), **labels)
 
 
 def listed(db: Database, wanted: Filter, limit: int = LIMIT) -> list[str]:
@@ -49,28 +51,51 @@ def listed(db: Database, wanted: Filter, limit: int = LIMIT) -> list[str]:
         before = page.more
 
 
-def test_each_filter_finds_its_jobs(db: Database) -> None:
-    failed = new_job(db, status=Status.FAILED)
-    heavy = new_job(db, queue="git-heavy")
-    other = with_spec(db, {"type": "role", "repo": "https://git.example.com/b.git", "path": "roles/db"})
-    keyed = new_job(db, key_id="another")
-    prod = labelled(db, new_job(db), env="prod")
-    new_job(db)
-    new_job(db, team="blue", status=Status.FAILED)
-    assert listed(db, Filter(statuses=["failed"])) == [failed]
-    assert listed(db, Filter(queue="git-heavy")) == [heavy]
-    assert listed(db, Filter(repo="https://git.example.com/b.git")) == [other]
+OTHER = {"type": "role", "repo": "https://git.example.com/b.git", "path": "roles/db"}
+
+
+@dataclass(frozen=True)
+class Team:
+    """The jobs of a team: one for each filter."""
+
+    failed: str
+    heavy: str
+    other: str
+    keyed: str
+    prod: str
+    plain: str
+
+    @classmethod
+    def of(cls, db: Database, team: str) -> Self:
+        return cls(
+            failed=new_job(db, team=team, status=Status.FAILED),
+            heavy=new_job(db, team=team, queue="git-heavy"),
+            other=with_spec(db, OTHER, team=team),
+            keyed=new_job(db, team=team, key_id="another"),
+            prod=labelled(db, new_job(db, team=team), env="prod"),
+            plain=new_job(db, team=team),
+        )
+
+
+def test_each_filter_finds_its_jobs_and_none_of_another_team(db: Database) -> None:
+    Team.of(db, "blue")
+    red = Team.of(db, "red")
+    Team.of(db, "blue")
+    assert listed(db, Filter()) == sorted(astuple(red), reverse=True)
+    assert listed(db, Filter(statuses=["failed"])) == [red.failed]
+    assert listed(db, Filter(queue="git-heavy")) == [red.heavy]
+    assert listed(db, Filter(repo="https://git.example.com/b.git")) == [red.other]
     assert listed(db, Filter(repo="https://git.example.com/b")) == []
-    assert listed(db, Filter(key_id="another")) == [keyed]
-    assert listed(db, Filter(labels=[("env", "prod")])) == [prod]
-    assert listed(db, Filter(text="ROLES/DB")) == [other]
+    assert listed(db, Filter(key_id="another")) == [red.keyed]
+    assert listed(db, Filter(labels=[("env", "prod")])) == [red.prod]
+    assert listed(db, Filter(text="ROLES/DB")) == [red.other]
 
 
 def test_a_text_is_looked_for_in_names_and_labels_and_means_itself(db: Database) -> None:
     playbooks = with_spec(
         db, {"type": "playbook", "repo": "git@a.example.com:x.git", "path": ["one.yml", "Straße.yml"]}
     )
-    role = with_spec(db, ROLE, team="Web_Shop", load="100%")
+    role = with_spec(db, ROLE, labels={"team": "Web_Shop", "load": "100%"})
     found = {
         "one.yml": [playbooks], "strasse": [playbooks], "a.example.com": [playbooks], "nginx": [role],
         "acme.w": [role], "web_shop": [role], "load=100%": [role], "webxshop": [], "%": [role], "_": [role], "\\": [],
@@ -111,7 +136,7 @@ def test_any_filters_together_find_every_job_once_newest_first(db: Database) -> 
         labels = {name: chance.choice(values) for name in ("x", "y") if chance.random() < 0.8}
         what = {"status": chance.choice(statuses), "queue": chance.choice(queues), "key_id": chance.choice(values)}
         path = chance.choice(["site.yml", "role"])
-        job_id = with_spec(db, {**SPEC["source"], "path": path}, **labels)
+        job_id = with_spec(db, {**SPEC["source"], "path": path}, labels=labels)
         put(db, job_id, **what)
         made[job_id] = what | {"path": path, "labels": labels}
     for _ in range(60):

@@ -17,14 +17,17 @@ from redis import Redis
 
 from ansible_api import celery
 from ansible_api.settings import Settings
+from ansible_api.tasks import metrics, own_dir
 from tests.acceptance.service import COMMAND
 from tests.migrated import migrate
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer
+from tests.servers.small_disk import on_small_disk, without_blocks
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 LONG = 12.0  # seconds: after an outage of that length Celery waits for less before it connects again
+NOBODY = 2**22 + 1  # no process has a larger number than 2**22
 KEY = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
@@ -64,8 +67,18 @@ class LiveWorker:
     def relieve(self, name: str) -> None:
         (self.folder / name).unlink()
 
+    @property
+    def state(self) -> Path:
+        """Its state directory, as it sees that."""
+        return Path(f"/proc/{self.process.pid}/root{self.folder}/state")
+
+    @property
+    def metrics(self) -> Path:
+        [found] = self.state.glob("workers/*/metrics")
+        return found
+
     def files(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("state/workers/*/metrics/*.db"))
+        return sorted(path.name for path in self.metrics.glob("*.db"))
 
 
 @pytest.fixture
@@ -75,7 +88,13 @@ def limit() -> float:
 
 
 @pytest.fixture
-def worker(redis_server: RedisServer, sqlite_url: str, tmp_path: Path, limit: float) -> Iterator[LiveWorker]:
+def disk() -> str:
+    """What its state directory is on: `usual`, or a `small` file system."""
+    return "usual"
+
+
+@pytest.fixture
+def worker(redis_server: RedisServer, sqlite_url: str, tmp_path: Path, limit: float, disk: str) -> Iterator[LiveWorker]:
     redis_server.process.revive()
     redis_server.flush()
     migrate(sqlite_url)
@@ -91,7 +110,8 @@ def worker(redis_server: RedisServer, sqlite_url: str, tmp_path: Path, limit: fl
     }
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     env |= {f"ANSIBLE_API_{name}": value for name, value in given.items()}
-    argv = [sys.executable, "-m", "tests.integration.live_worker", str(tmp_path), str(limit)]
+    inside = on_small_disk(tmp_path / "state") if disk == "small" else ()
+    argv = [*inside, sys.executable, "-m", "tests.integration.live_worker", str(tmp_path), str(limit)]
     with (tmp_path / "log").open("wb") as log:
         own = env | {"ANSIBLE_API_WORKER_PORT": str(port)}
         process = subprocess.Popen(argv, env=own, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
@@ -189,8 +209,42 @@ def test_metrics_of_children_that_were_replaced_stay_and_their_files_do_not(work
     assert worker.events() == 4
 
 
-def test_what_a_dead_worker_left_goes_at_the_next_start_and_counts_for_no_probe(worker: LiveWorker) -> None:
+@pytest.mark.parametrize("disk", ["small"])
+def test_on_a_full_disk_children_and_their_worker_go_on_counting(worker: LiveWorker) -> None:
+    with without_blocks(worker.state):
+        for number in range(3):
+            worker.app.send_task("tests.hold", queue="default")
+            wait_for(lambda count=number: worker.events() == count + 1)  # type: ignore[misc]
+        wait_for(lambda: "counter_ended.db" in worker.files())
+        assert worker.events() == 3
+        assert worker.healthy()
+
+
+def test_its_heart_beats_though_what_the_dead_counted_cannot_be_summed_up(worker: LiveWorker) -> None:
+    (worker.metrics / f"counter_{NOBODY}.db").mkdir()
+    began = time.time()
+    [heartbeat] = worker.state.glob("workers/*/heartbeat")
+    wait_for(lambda: heartbeat.stat().st_mtime > began)
+    assert worker.healthy()
+
+
+def test_nothing_of_a_worker_that_has_ended_is_left_in_memory(worker: LiveWorker) -> None:
+    files = worker.metrics.resolve()
+    assert files.parent == metrics.MEMORY
+    worker.process.terminate()
+    worker.process.wait(15)
+    assert not files.exists()
+
+
+def test_what_a_dead_worker_left_goes_at_the_next_start_and_counts_for_no_probe(
+    worker: LiveWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = worker.metrics.resolve()
     worker.process.kill()
     worker.process.wait()
     no_worker = wait_for(lambda: (done := worker.probe()).returncode == 1 and done)
     assert "no worker runs" in no_worker.stderr
+    assert files.exists()
+    monkeypatch.setattr(own_dir._Process, "path", None)
+    own_dir.own_dir(worker.folder / "state")
+    assert not files.exists()

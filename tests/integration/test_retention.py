@@ -1,5 +1,6 @@
 """What has had its time goes, from the object store first; nothing else does, and nothing stays behind for ever."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,8 +15,9 @@ from ansible_api.deliveries import store as deliveries
 from ansible_api.deliveries.model import Delivery
 from ansible_api.errors import Unavailable
 from ansible_api.events import keys
-from ansible_api.jobs import retention, store
-from ansible_api.jobs.model import IdempotencyKey, Job, JobHost
+from ansible_api.jobs import groups, repositories, retention, store
+from ansible_api.jobs.fairness import Group
+from ansible_api.jobs.model import ConcurrencyGroup, IdempotencyKey, Job, JobHost, LineTurn, Repository
 from ansible_api.models import metadata
 from ansible_api.objects.directory import DirectoryStore
 from ansible_api.settings import Settings
@@ -111,8 +113,11 @@ def test_what_one_began_and_did_not_end_another_ends(
     assert (there(db), kept(settings)) == ({of_age}, set())
 
 
-def test_no_row_goes_before_its_objects(db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = closed(db, settings, 91), closed(db, settings, 91)
+def test_no_row_goes_before_its_objects_and_others_do_not_wait_for_it(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = closed(db, settings, 92)
+    closed(db, settings, 91)
     stuck = keys.artifact(first, 1, 0)
     delete = DirectoryStore.delete
 
@@ -123,11 +128,27 @@ def test_no_row_goes_before_its_objects(db: Database, settings: Settings, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(DirectoryStore, "delete", refuse)
+        patch.setattr(tasks, "JOBS_AT_ONCE", 1)
         with pytest.raises(Unavailable):
             Retention(db, settings).round()
     assert (there(db), kept(settings)) == ({first}, {first})
-    assert second not in there(db)
     put(db, first, log_expires_at=past())
+    rounds(db, settings)
+    assert (there(db), kept(settings)) == (set(), set())
+
+
+def test_objects_that_nobody_can_see_are_not_gone(db: Database, settings: Settings) -> None:
+    job_id = closed(db, settings, 91)
+    assert settings.objects_dir is not None
+    folder = settings.objects_dir / keys.of_job(job_id)
+    folder.rename(settings.objects_dir / "elsewhere")
+    folder.symlink_to(folder)  # for root, too, a directory that cannot be read
+    with pytest.raises(Unavailable):
+        Retention(db, settings).round()
+    assert there(db) == {job_id}
+    folder.unlink()
+    (settings.objects_dir / "elsewhere").rename(folder)
+    put(db, job_id, log_expires_at=past())
     rounds(db, settings)
     assert (there(db), kept(settings)) == (set(), set())
 
@@ -157,6 +178,21 @@ def test_a_round_takes_a_batch_and_says_whether_there_is_more(
             break
     assert had == [3, 3, 2]
     assert len(there(db)) == 4
+
+
+def test_very_many_logs_hold_no_row_up(db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, left = closed(db, settings, 31), closed(db, settings, 31)
+    rounds(db, settings)
+    put(db, old, closed_at=past(91 * DAY))
+    put(db, left, log_expires_at=past())
+    young = {closed(db, settings, 31) for _ in range(5)}
+    monkeypatch.setattr(tasks, "BATCH", 1)
+    work = Retention(db, settings)
+    for _ in range(3):
+        assert work.round()
+    assert there(db) == {left, *young}
+    assert row(db, left)["log_expires_at"] is None
+    assert len(kept(settings)) == 4
 
 
 def test_several_workers_at_once_do_no_harm(db: Database, either: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,6 +269,71 @@ def test_a_job_of_very_many_hosts_goes_in_several_steps(
     assert rows_about(db, [job_id]) == {}
 
 
+def test_a_concurrency_group_goes_with_its_last_job(db: Database, settings: Settings) -> None:
+    for group, count in (("build-1", 3), ("deploy", 2)):
+        for _ in range(count):
+            put(db, closed(db, settings, 91), concurrency_group=group)
+    put(db, new_job(db), concurrency_group="deploy")
+    put(db, new_job(db, team="blue"), concurrency_group="build-1")
+    all_of_them = [Group("red", "build-1"), Group("red", "deploy"), Group("blue", "build-1")]
+    for one in all_of_them:
+        db.write(groups.lock, one)
+    assert groups_there(db) == set(all_of_them)
+    at_once(4, lambda _: rounds(db, settings))
+    assert groups_there(db) == set(all_of_them[1:])
+
+
+def groups_there(db: Database) -> set[Group]:
+    query = select(ConcurrencyGroup.team, ConcurrencyGroup.name)
+    return {Group(*found) for found in db.read(lambda session: session.execute(query).all())}
+
+
+def test_a_group_that_is_wanted_again_as_its_last_job_goes_is_counted_by_one_at_a_time(
+    db: Database, settings: Settings
+) -> None:
+    job_id, group = closed(db, settings, 91), Group("red", "build-1")
+    put(db, job_id, concurrency_group=group.name, log_status="expired")
+    db.write(groups.lock, group)
+    inside, most = list[int](), list[int]()
+
+    def work(number: int) -> None:
+        def count(session: Session) -> None:
+            groups.lock(session, group)
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.remove(number)
+
+        if number == 0:
+            db.write(retention.remove, job_id)
+        else:
+            db.write(count)
+
+    at_once(5, work)
+    assert most == [1, 1, 1, 1]
+    assert there(db) == set()
+
+
+def test_lines_that_nobody_has_stood_in_since_yesterday_are_forgotten(db: Database, settings: Settings) -> None:
+    for queue, age in (("default", 2), ("git-heavy", 0.5)):
+        turn = LineTurn(queue=queue, team="red", key_id="k", served_at=past(age * DAY))
+        db.write(lambda session, turn=turn: session.add(turn))
+    Retention(db, settings).round()
+    assert db.read(lambda session: session.scalars(select(LineTurn.queue)).all()) == ["git-heavy"]
+
+
+def test_repositories_that_nobody_has_measured_for_a_month_are_forgotten(db: Database, settings: Settings) -> None:
+    days = {"https://git.example.com/old.git": 31, "https://git.example.com/young.git": 29}
+    for repo, age in days.items():
+        db.write(repositories.measured, repo, 100.0, slow_after=30.0)
+        last = update(Repository).where(Repository.measured_at > past(DAY)).values(measured_at=past(age * DAY))
+        db.write(lambda session, last=last: session.execute(last) and None)  # type: ignore[misc]
+    rounds(db, settings)
+    left = db.read(lambda session: session.scalar(select(func.count()).select_from(Repository)))
+    assert left == 1
+    assert db.read(repositories.slowest, ["https://git.example.com/young.git"]) == 100.0
+
+
 def test_idempotency_keys_are_forgotten_after_two_days_and_their_jobs_stay(db: Database, settings: Settings) -> None:
     made = {hours: first_id("job", datetime.now(UTC) - timedelta(hours=hours)) for hours in (1, 47, 49, 500)}
     for hours, job_id in made.items():
@@ -247,7 +348,8 @@ def _with_key(db: Database, job_id: str, key: str) -> None:
     def write(session: Session) -> None:
         given = {"team": "red", "key_id": "k", "queue": "default", "priority": 5, "route_reason": "test"}
         spec = {"source": {"path": "site.yml"}, "options": {}}
-        more = {"trace_parent": None, "relaunch_of": None}
+        more = {"trace_parent": None, "relaunch_of": None, "urgency": 0.0}
+        more |= {"concurrency_group": None, "concurrency_limit": None}
         store.insert_job(session, republish_after=5.0, id=job_id, spec=spec, **given, **more)
         session.add(IdempotencyKey(team="red", key=key, body_sha256="x", job_id=job_id))
 

@@ -34,12 +34,12 @@ def worker(
     if once and concurrency != 1:
         raise CommandError("--once is for one job: add --concurrency 1")
     settings = load_settings()
-    from ansible_api.tasks.metrics import count_in_files
+    from ansible_api.tasks.metrics import counted_in_files
 
-    count_in_files(settings)
-    from ansible_api.tasks.start import run_worker
+    with counted_in_files(settings):
+        from ansible_api.tasks.start import run_worker
 
-    run_worker(settings, queue or list(Queue), concurrency=concurrency, ready_file=ready_file, once=once)
+        run_worker(settings, queue or list(Queue), concurrency=concurrency, ready_file=ready_file, once=once)
 
 
 @app.command()

@@ -103,12 +103,12 @@ class LivenessStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def _beat(self, queue: CeleryQueue, heartbeat: Path) -> None:
         if not shutdown.begun:
             self._send(queue)
-        with unforked():
-            metrics.sum_up_the_dead()
         if liveness.trouble is None:
             heartbeat.touch()
         else:
             log.error("this worker does not consume", reason=liveness.trouble)
+        with unforked():  # last: it is not needed for life
+            metrics.sum_up_the_dead()
 
     def _send(self, queue: CeleryQueue) -> None:
         try:

@@ -65,6 +65,7 @@ def _take(folder: Path) -> Path:
         with _alone(folder):
             for path in folder.glob("*/"):
                 if _is_free(path):
+                    shutil.rmtree((path / METRICS).resolve(), ignore_errors=True)  # in memory, behind a link
                     shutil.rmtree(path, ignore_errors=True)
             # Containers that share a state directory count their processes alike.
             own = folder / f"{os.getpid()}@{socket.gethostname()}"

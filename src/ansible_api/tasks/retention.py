@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from celery import bootsteps
@@ -25,11 +26,11 @@ from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks.watched import WatchedDatabase
 
 BATCH = 100  # jobs
-KEYS_AT_ONCE = 1000
+ROWS_AT_ONCE = 1000  # of the small tables
 JOBS_AT_ONCE = 8  # whose objects go side by side
 CHECK_LIMIT = 10.0  # seconds for a sign that the object store is there
 LIMIT = 30.0  # seconds for the objects of one batch; what is left is taken again
-PAUSE, BUSY_PAUSE = 60.0, 5.0  # seconds after a batch: the shorter one when there is more to do
+PAUSE, BUSY_PAUSE = 60.0, 1.0  # seconds after a batch: the shorter one when there is more to do
 log = get_logger(__name__)
 
 
@@ -37,21 +38,32 @@ class Retention:
     """Does one small batch at a time."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
-        self._db, self._settings = db, settings
+        self._db, self._settings, self._turns = db, settings, count()
 
     def round(self) -> bool:
         """Remove a batch; True: there may be more. Unavailable: database or object store are away."""
-        keys_gone = self._db.write(retention.forget_keys, days=self._settings.retain_keys_days, limit=KEYS_AT_ONCE)
+        gone = self._forget()
         with_store(self._settings, lambda objects: objects.check(CHECK_LIMIT))  # else jobs would be taken in vain
-        logs_days, jobs_days = self._settings.retain_logs_days, self._settings.retain_jobs_days
-        taken = self._db.write(retention.take, logs_days=logs_days, jobs_days=jobs_days, limit=BATCH)
+        taken = self._take()
         if taken:
             emptied, trouble = with_store(self._settings, lambda objects: _empty(objects, taken))
             removed = self._settle(emptied) if emptied else 0
             log.info("expired", jobs=len(taken), emptied=len(emptied), removed=removed)
             if trouble is not None:
                 raise trouble
-        return len(taken) == BATCH or keys_gone == KEYS_AT_ONCE
+        return len(taken) == BATCH or gone == ROWS_AT_ONCE
+
+    def _forget(self) -> int:
+        """Remove old rows of the small tables; returns how many of one, at most ROWS_AT_ONCE."""
+        return max(
+            self._db.write(retention.forget_keys, days=self._settings.retain_keys_days, limit=ROWS_AT_ONCE),
+            self._db.write(retention.forget_repositories, limit=ROWS_AT_ONCE),
+            self._db.write(retention.forget_turns, limit=ROWS_AT_ONCE),
+        )
+
+    def _take(self) -> Sequence[str]:
+        days = {"logs_days": self._settings.retain_logs_days, "jobs_days": self._settings.retain_jobs_days}
+        return self._db.write(retention.take, **days, limit=BATCH, turn=next(self._turns))
 
     def _settle(self, emptied: Sequence[str]) -> int:
         """Remove the rows of those jobs whose own time is over, too, unless a webhook is still to be sent."""
@@ -67,18 +79,17 @@ class Retention:
 
 
 async def _empty(objects: ObjectStore, job_ids: Sequence[str]) -> tuple[list[str], Exception | None]:
-    """Remove all objects of these jobs; returns those of which nothing is left, and what kept the others."""
-    emptied, deadline = list[str](), time.monotonic() + LIMIT
+    """Remove all objects of these jobs; returns those of which nothing is left, and what first kept another."""
+    emptied, trouble, deadline = list[str](), None, time.monotonic() + LIMIT
     for start in range(0, len(job_ids), JOBS_AT_ONCE):
         some = job_ids[start : start + JOBS_AT_ONCE]
         work = (in_time(_empty_one(objects, job_id), LIMIT) for job_id in some)
         became = await asyncio.gather(*work, return_exceptions=True)
         emptied += [job_id for job_id, error in zip(some, became, strict=True) if error is None]
-        if trouble := next((error for error in became if isinstance(error, Exception)), None):
-            return emptied, trouble
+        trouble = trouble or next((error for error in became if isinstance(error, Exception)), None)
         if time.monotonic() > deadline:
             break
-    return emptied, None
+    return emptied, trouble
 
 
 async def _empty_one(objects: ObjectStore, job_id: str) -> None:

@@ -59,3 +59,15 @@ def test_the_living_keep_theirs(folder: Path) -> None:
     mine.touch()
     metrics.sum_up_the_dead()
     assert mine.exists()
+
+
+@pytest.mark.parametrize("size", [0, 500], ids=["empty", "cut off"])
+def test_of_a_broken_file_nothing_is_added_and_it_goes(folder: Path, size: int) -> None:
+    count(folder)
+    metrics.sum_up_the_dead()
+    count(folder)
+    [broken] = folder.glob("histogram_*[0-9].db")
+    os.truncate(broken, size)
+    metrics.sum_up_the_dead()
+    assert sorted(path.name for path in folder.iterdir()) == ["counter_ended.db", "histogram_ended.db"]
+    assert counted(folder) == (6, 1, pytest.approx(0.2))

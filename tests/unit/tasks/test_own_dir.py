@@ -9,7 +9,7 @@ import pytest
 
 from ansible_api.errors import StartupError
 from ansible_api.tasks import own_dir
-from ansible_api.tasks.own_dir import HEARTBEAT, SILENCE, ailing, living
+from ansible_api.tasks.own_dir import HEARTBEAT, METRICS, SILENCE, ailing, living
 
 
 @pytest.fixture
@@ -48,10 +48,14 @@ def test_what_a_dead_worker_left_goes_when_another_starts(tmp_path: Path, monkey
     left = tmp_path / "workers" / "1"
     left.mkdir(parents=True)
     (left / HEARTBEAT).touch()
+    in_memory = tmp_path / "in memory"
+    in_memory.mkdir()
+    (left / METRICS).symlink_to(in_memory)
     assert living(tmp_path) == []
     monkeypatch.setattr(own_dir._Process, "path", None)
     own_dir.own_dir(tmp_path)
     assert not left.exists()
+    assert not in_memory.exists()
 
 
 def test_nobody_else_can_look_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
