@@ -80,7 +80,7 @@ def test_secrets_are_files() -> None:
         assert {variable for variable in given if not variable.endswith("_FILE")} <= {"ANSIBLE_API_S3_ACCESS_KEY_ID"}
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - {"secrets"})
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"secrets"}))
 def test_every_secret_that_a_service_reads_is_made_in_its_volume(name: str, made: Path) -> None:
     read = set(re.findall(r"/run/secrets/([\w.-]+)", str(SERVICES[name])))
     [volume] = [entry for entry in SERVICES[name]["volumes"] if entry.startswith("secrets-")]
@@ -178,13 +178,13 @@ def test_a_service_can_write_nothing_and_gain_nothing(name: str) -> None:
     assert service.get("user", "10001" if ours else "root") not in ("root", "0:0") or name == "secrets"
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOTS)
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))
 def test_what_lasts_says_whether_it_is_well(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ONE_SHOTS)
+@pytest.mark.parametrize("name", sorted(ONE_SHOTS))
 def test_what_runs_once_is_waited_for(name: str) -> None:
     assert SERVICES[name]["restart"] == "no"
     waiting = [one["depends_on"].get(name) for one in SERVICES.values() if name in one.get("depends_on", {})]
