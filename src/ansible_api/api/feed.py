@@ -1,6 +1,7 @@
 """Tells the broker which jobs are next when a new one stands in line: one look at a time, however many are new."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,8 @@ from ansible_api.logs import get_logger
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
 
+# After a look it pauses for so many times as long as that took: a flood of submissions is not to become one of looks.
+PAUSES, LONGEST_PAUSE = 4, 0.25  # seconds
 log = get_logger(__name__)
 
 
@@ -45,7 +48,9 @@ class Feeder:
             await self._nudged.wait()
             self._nudged.clear()
             while self._wanted:
+                began = time.monotonic()
                 await self._feed(self._wanted.pop())
+                await asyncio.sleep(min(LONGEST_PAUSE, PAUSES * (time.monotonic() - began)))
 
     async def _feed(self, queue: Queue) -> None:
         try:
