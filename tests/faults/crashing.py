@@ -77,7 +77,7 @@ def _wrap(place: str, point: str, job_id: Callable[..., str | None], *, after: b
 
 
 def _wrap_api() -> None:
-    before("ansible_api.api.publish:Publisher.enqueue", "committed", lambda _, job: job.id)
+    before("ansible_api.api.publish:Publisher.enqueue", "committed", lambda _, job_id, **__: job_id)
 
 
 def _wrap_when_it_counts() -> None:

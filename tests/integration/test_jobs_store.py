@@ -217,10 +217,10 @@ def _submit(db: Database, settings: Settings, key: str, digest: str = "d") -> tu
     spec = JobSpec.model_validate({**SPEC, "credentials": {}, "extra_vars": {}})
     submission = Submission("red", "k", None, spec, body_digests=(digest,), idempotency_key=key)
     try:
-        job, is_new = db.write(service.submit, CIPHER, submission, settings)
+        made = db.write(service.submit, CIPHER, submission, settings)
     except IntegrityError:  # another one was faster: now its job is there
-        job, is_new = db.write(service.submit, CIPHER, submission, settings)
-    return job.id, is_new
+        made = db.write(service.submit, CIPHER, submission, settings)
+    return made.job.id, made.is_new
 
 
 def test_an_idempotency_key_used_by_many_at_once_makes_one_job(db: Database, settings: Settings) -> None:
