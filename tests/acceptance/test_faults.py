@@ -13,8 +13,14 @@ from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, local_job
 from tests.waiting import wait_for
 
-# On the parts of production; test_up.py has the faults of the embedded default.
-pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis", "mariadb+rabbitmq"], indirect=True)
+# On the parts of production; test_up.py has the faults of the embedded default. ALL_BROKERS=1 has all of them on both.
+REDIS, RABBITMQ = "mariadb+redis", "mariadb+rabbitmq"
+on_both_brokers = pytest.mark.parametrize("fresh_service", [REDIS, RABBITMQ], indirect=True)
+on_any_broker = (
+    on_both_brokers
+    if os.environ.get("ALL_BROKERS")
+    else pytest.mark.parametrize("fresh_service", [REDIS], indirect=True)
+)
 JOB_MARK = b"ANSIBLE_API_JOB="
 BUSY = play("""
 - name: Leave something running
@@ -31,6 +37,7 @@ FIRST_TIME_SLOW = play("""
 """)
 
 
+@on_any_broker
 def test_a_killed_child_ends_its_play_and_the_job_is_lost(fresh_service: Service, repo: Path) -> None:
     fresh_service.env["LEASE_PLAYING"] = "300"  # its parent knows sooner
     _start(fresh_service)
@@ -47,6 +54,7 @@ def test_a_killed_child_ends_its_play_and_the_job_is_lost(fresh_service: Service
     assert fresh_service.wait_for_status(following)["status"] == "successful"
 
 
+@on_any_broker
 def test_a_killed_child_whose_job_may_run_again_makes_it_run_again(fresh_service: Service, tmp_path: Path) -> None:
     _start(fresh_service)
     once = make_repo(tmp_path / "once", {"site.yml": FIRST_TIME_SLOW})
@@ -60,6 +68,7 @@ def test_a_killed_child_whose_job_may_run_again_makes_it_run_again(fresh_service
     assert not _processes_of(job_id)
 
 
+@on_any_broker
 def test_a_killed_worker_with_all_its_children_loses_the_job_too(fresh_service: Service, repo: Path) -> None:
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml"))
@@ -70,6 +79,7 @@ def test_a_killed_worker_with_all_its_children_loses_the_job_too(fresh_service: 
     assert fresh_service.wait_for_status(job_id, timeout=40)["status"] == "lost"
 
 
+@on_both_brokers
 def test_a_worker_killed_before_the_play_begins_makes_the_job_run_again_once(
     fresh_service: Service, repo: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +100,7 @@ def test_a_worker_killed_before_the_play_begins_makes_the_job_run_again_once(
     assert fresh_service.log_of(job_id).count("TASK [shell]") == 1
 
 
+@on_any_broker
 def test_cancelling_a_play_with_forks_and_async_tasks_leaves_no_process(fresh_service: Service, tmp_path: Path) -> None:
     _start(fresh_service)
     busy = make_repo(tmp_path / "busy", {"site.yml": BUSY})
@@ -103,6 +114,7 @@ def test_cancelling_a_play_with_forks_and_async_tasks_leaves_no_process(fresh_se
     assert (job["status"], job["cancel_requested_at"] is not None) == ("canceled", True)
 
 
+@on_any_broker
 def test_a_job_that_has_ended_cannot_be_cancelled(fresh_service: Service, repo: Path) -> None:
     _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo))
@@ -112,6 +124,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(fresh_service: Service, repo: 
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 
 
+@on_any_broker
 def test_a_job_that_waits_is_cancelled_at_once(fresh_service: Service, repo: Path) -> None:
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
@@ -123,6 +136,7 @@ def test_a_job_that_waits_is_cancelled_at_once(fresh_service: Service, repo: Pat
     assert fresh_service.job(job_id)["attempt"] == 0
 
 
+@on_any_broker
 def test_a_play_that_runs_too_long_is_timed_out(fresh_service: Service, repo: Path) -> None:
     _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml", options={"timeout": 2}))
@@ -131,6 +145,7 @@ def test_a_play_that_runs_too_long_is_timed_out(fresh_service: Service, repo: Pa
     assert not _processes_of(job_id)
 
 
+@on_both_brokers
 def test_a_job_submitted_while_no_worker_runs_is_run_later(fresh_service: Service, repo: Path) -> None:
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
@@ -138,6 +153,7 @@ def test_a_job_submitted_while_no_worker_runs_is_run_later(fresh_service: Servic
     assert fresh_service.wait_for_status(job_id)["status"] == "successful"
 
 
+@on_both_brokers
 def test_a_lost_message_is_published_again(fresh_service: Service, repo: Path) -> None:
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
@@ -148,6 +164,7 @@ def test_a_lost_message_is_published_again(fresh_service: Service, repo: Path) -
     assert fresh_service.wait_for_status(job_id)["status"] == "successful"
 
 
+@on_both_brokers
 def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, repo: Path) -> None:
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
@@ -157,6 +174,7 @@ def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, re
     assert fresh_service.job(job_id)["status"] == "successful"
 
 
+@on_both_brokers
 def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end(
     fresh_service: Service, repo: Path
 ) -> None:
@@ -173,6 +191,7 @@ def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end
     [("1", os.kill, signal.SIGTERM), ("1", os.killpg, signal.SIGTERM), ("300", os.kill, signal.SIGQUIT)],
     ids=["the grace is over", "all processes are signalled", "a cold shutdown"],
 )
+@on_both_brokers
 def test_a_shutdown_ends_a_long_play_in_order_and_nothing_stays_running(
     fresh_service: Service, repo: Path, grace: str, send: Callable[[int, int], None], number: int
 ) -> None:
@@ -208,6 +227,7 @@ runpy.run_module("ansible_api.cli", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("how", ["ends", "hangs"])
+@on_both_brokers
 def test_a_worker_that_breaks_lets_a_short_play_end_and_is_gone_itself(
     fresh_service: Service, repo: Path, how: str
 ) -> None:
