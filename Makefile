@@ -21,7 +21,7 @@ run: setup  ## serve on http://127.0.0.1:8000 with the embedded default, data in
 
 .PHONY: test
 test: setup  ## all tests, on real servers that they start themselves
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: compose
 compose: setup  ## the image and compose.yaml, on a Docker engine that the test starts itself

@@ -9,7 +9,7 @@ from tests.servers.redis import RedisServer
 
 SLOW = play("""
 - name: Take longer than the broker waits
-  shell: echo start >> {{ notes }}; sleep 8
+  shell: echo start >> {{ notes }}; sleep 5
 """)
 
 
@@ -23,7 +23,7 @@ def test_a_play_that_lasts_longer_than_the_broker_waits_runs_once_and_others_fol
     database = f"sqlite:///{tmp_path / 'database.sqlite'}"
     (tmp_path / "rabbitmq").mkdir()
     with (
-        rabbitmq(tmp_path / "rabbitmq", patience=2) as broker,
+        rabbitmq(tmp_path / "rabbitmq", patience=1) as broker,
         installed(tmp_path, database, redis_server.url, BROKER_URL=broker.url, ISOLATION="none") as service,
     ):
         service.start_api()
