@@ -6,7 +6,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from ansible_api.db import Database
+from ansible_api.keys import store as keys
+from ansible_api.keys.model import Role
+from ansible_api.routing import JOB_QUEUES
 from ansible_api.settings import Settings, load_settings
 from tests.migrated import migrate
 from tests.processes import MARK, new_mark, processes_with
@@ -71,6 +75,12 @@ class Service:
             for name, value in self.environment().items():
                 patch.setenv(name, value)
             return load_settings()
+
+    def new_key(self, name: str, role: Role, *, team: str = "default") -> str:
+        """As `keys create` makes one, without the start of a process."""
+        with closing(Database(self.settings.database_url.get_secret_value())) as database:
+            _, made = database.write(keys.create, team=team, name=name, role=role, queues=list(JOB_QUEUES))
+        return made.text
 
     def run(self, *arguments: str) -> str:
         """What a command of ours prints."""
@@ -195,7 +205,7 @@ def installed(folder: Path, database_url: str, redis_url: str, **settings: str) 
     if "S3_BUCKET" not in settings:
         env["OBJECTS_DIR"] = str(folder / "objects")
     service = Service(folder, env | settings)
-    service.key = service.run("keys", "create", "--name", "test", "--role", "admin")
+    service.key = service.new_key("test", Role.ADMIN)
     try:
         yield service
     finally:
