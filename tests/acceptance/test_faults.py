@@ -1,4 +1,7 @@
-"""Workers that die, jobs that are cancelled or run too long: every job ends, and no process survives."""
+"""Workers that die, jobs that are cancelled or run too long: every job ends, and no process survives.
+
+On the parts of production; test_up.py has the faults of the embedded default.
+"""
 
 import os
 import signal
@@ -9,18 +12,11 @@ from pathlib import Path
 import pytest
 
 from ansible_api.celery import create_app, dispose
+from tests.acceptance.brokers import on_any_broker, on_both_brokers
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, local_job
 from tests.waiting import wait_for
 
-# On the parts of production; test_up.py has the faults of the embedded default. ALL_BROKERS=1 has all of them on both.
-REDIS, RABBITMQ = "mariadb+redis", "mariadb+rabbitmq"
-on_both_brokers = pytest.mark.parametrize("fresh_service", [REDIS, RABBITMQ], indirect=True)
-on_any_broker = (
-    on_both_brokers
-    if os.environ.get("ALL_BROKERS")
-    else pytest.mark.parametrize("fresh_service", [REDIS], indirect=True)
-)
 JOB_MARK = b"ANSIBLE_API_JOB="
 BUSY = play("""
 - name: Leave something running
@@ -79,7 +75,7 @@ def test_a_killed_worker_with_all_its_children_loses_the_job_too(fresh_service: 
     assert fresh_service.wait_for_status(job_id, timeout=40)["status"] == "lost"
 
 
-@on_both_brokers
+@on_any_broker
 def test_a_worker_killed_before_the_play_begins_makes_the_job_run_again_once(
     fresh_service: Service, repo: Path, tmp_path: Path
 ) -> None:
@@ -174,7 +170,7 @@ def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, re
     assert fresh_service.job(job_id)["status"] == "successful"
 
 
-@on_both_brokers
+@on_any_broker
 def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end(
     fresh_service: Service, repo: Path
 ) -> None:
@@ -191,7 +187,7 @@ def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end
     [("1", os.kill, signal.SIGTERM), ("1", os.killpg, signal.SIGTERM), ("300", os.kill, signal.SIGQUIT)],
     ids=["the grace is over", "all processes are signalled", "a cold shutdown"],
 )
-@on_both_brokers
+@on_any_broker
 def test_a_shutdown_ends_a_long_play_in_order_and_nothing_stays_running(
     fresh_service: Service, repo: Path, grace: str, send: Callable[[int, int], None], number: int
 ) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.acceptance.brokers import on_any_broker, on_both_brokers
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import COMMAND, Service, local_job
 from tests.servers.processes import free_port
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis", "mariadb+rabbitmq"], indirect=True)
 NOTE = play("""
 - name: Note when it runs
   shell: echo {{ name }} start >> {{ notes }}; sleep {{ seconds | default(0) }}; echo {{ name }} end >> {{ notes }}
@@ -42,6 +42,7 @@ def unsandboxed(fresh_service: Service) -> None:
     fresh_service.env["ISOLATION"] = "none"  # plays write to one file
 
 
+@on_any_broker
 def test_what_is_urgent_is_next_whatever_waited_before(fresh_service: Service, noting: Path, notes: Path) -> None:
     fresh_service.start_api()
     fresh_service.start_worker(concurrency=1)
@@ -54,6 +55,7 @@ def test_what_is_urgent_is_next_whatever_waited_before(fresh_service: Service, n
     assert order(notes) == ["first", "high0", "high1", "low0", "low1", "low2", "low3"]
 
 
+@on_any_broker
 def test_a_team_that_floods_a_queue_does_not_keep_another_waiting(
     fresh_service: Service, noting: Path, notes: Path
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_team_that_floods_a_queue_does_not_keep_another_waiting(
     assert order(notes).index("calm") <= 2
 
 
+@on_any_broker
 def test_jobs_of_a_group_run_one_after_the_other_in_whatever_queue(
     fresh_service: Service, noting: Path, notes: Path
 ) -> None:
@@ -87,6 +90,7 @@ def test_jobs_of_a_group_run_one_after_the_other_in_whatever_queue(
     assert all(start[0] == end[0] for start, end in zip(said[::2], said[1::2], strict=True))
 
 
+@on_both_brokers
 def test_a_drained_worker_ends_what_it_runs_and_takes_no_more(
     fresh_service: Service, noting: Path, notes: Path
 ) -> None:
@@ -105,6 +109,7 @@ def test_a_drained_worker_ends_what_it_runs_and_takes_no_more(
     assert fresh_service.wait_for_status(waiting)["status"] == "successful"
 
 
+@on_both_brokers
 def test_a_worker_for_one_job_ends_when_all_of_it_is_stored(fresh_service: Service, noting: Path, notes: Path) -> None:
     fresh_service.start_api()
     port = free_port()
