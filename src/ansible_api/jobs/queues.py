@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ansible_api.db import now_plus
+from ansible_api.jobs import line
 from ansible_api.jobs.model import Job, QueuePause, WorkerNode
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.workers import serving, slots_of
@@ -58,13 +59,12 @@ def view(session: Session, queue: Queue) -> QueueView:
     depth, oldest, now = session.execute(
         select(func.count(), func.min(Job.queued_at), now_plus()).where(*waiting, due)
     ).one()
-    running = (Job.status == Status.RUNNING, Job.queue == queue)
     slots, pause = slots_of(session, queue), session.get(QueuePause, queue)
     return QueueView(
         name=queue,
         depth=depth,
         delayed=_count(session, *waiting, Job.next_attempt_at > now_plus()),
-        running=_count(session, *running),
+        running=line.running(session, queue),
         oldest_seconds=(now - oldest).total_seconds() if oldest else None,
         slots=slots.all,
         busy=slots.busy,

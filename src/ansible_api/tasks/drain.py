@@ -13,7 +13,6 @@ from celery.worker import state
 from ansible_api.logs import get_logger
 from ansible_api.routing import TaskName
 from ansible_api.tasks import results
-from ansible_api.tasks.request import job_refused
 
 IDLE = 60.0  # seconds in which a worker for one job must have got it
 log = get_logger(__name__)
@@ -24,7 +23,6 @@ class Drain:
 
     def __init__(self, worker: Any) -> None:
         self._worker, self.begun = worker, False
-        self._names: list[str] = []
 
     def begin(self) -> None:
         if not self.begun:
@@ -32,20 +30,14 @@ class Drain:
             log.info("worker drains", running=len(state.active_requests))
             self._worker.consumer.call_soon(self._stop_consuming)
 
-    def undo(self) -> None:
-        """Consume again, in the consumer's own thread."""
-        self.begun = False
-        for name in self._names:
-            self._worker.consumer.add_task_queue(name)
-
     def _stop_consuming(self) -> None:
         """In the consumer's own thread."""
         consumer = self._worker.consumer
-        self._names = list(consumer.app.amqp.queues.consume_from)
-        for name in self._names:  # so that no new connection asks for them again
+        names = list(consumer.app.amqp.queues.consume_from)
+        for name in names:  # so that no new connection asks for them again
             consumer.app.amqp.queues.deselect(name)
         with suppress(*consumer.connection_errors, *consumer.channel_errors):  # broken, it gets nothing more either
-            for name in self._names:
+            for name in names:
                 consumer.task_consumer.cancel_by_queue(name)
 
 
@@ -56,17 +48,11 @@ class OneJob:
         self._drain, self._folders = drain, (state_dir / "spool", state_dir / results.FOLDER)
         self._since, self._taken = time.monotonic(), False
         signals.task_received.connect(self._received, weak=False)
-        job_refused.connect(self._refused, weak=False)
 
     def _received(self, request: Any, **_: Any) -> None:
         if request.name == TaskName.RUN_JOB:
             self._taken = True
             self._drain.begin()
-
-    def _refused(self, *_: Any, **__: Any) -> None:
-        """It waited no more: the next one may be this worker's."""
-        self._taken = False
-        self._drain.undo()
 
     def check(self) -> None:
         """End the worker when there is nothing left to do, or nothing came."""

@@ -3,13 +3,10 @@
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
-from celery.utils.dispatch import Signal
 from celery.worker.request import Request
 
 from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.tasks.worker import dead_attempts, lease_owner, node_name, shutdown
-
-job_refused = Signal(name="job_refused")  # a message came for a job that waits no more
 
 
 class JobRequest(Request):  # type: ignore[misc]
@@ -18,12 +15,6 @@ class JobRequest(Request):  # type: ignore[misc]
     def cancel(self, *_: Any, **__: Any) -> None:
         """A cold shutdown, which Celery would begin with SIGTERM to the child: the job ends at once, but in order."""
         shutdown.begin(0)
-
-    def on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> Any:
-        failed, ran, _ = failed__retval__runtime  # of a result Celery passes on the repr
-        if not failed and ran == repr(False):
-            job_refused.send(self)
-        return super().on_success(failed__retval__runtime, **kwargs)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         error = exc_info.exception

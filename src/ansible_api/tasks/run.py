@@ -46,13 +46,13 @@ log = get_logger(__name__)
 
 
 @shared_task(name=TaskName.RUN_JOB, Request="ansible_api.tasks.request:JobRequest")
-def run_job(job_id: str) -> bool:
-    """Run a job if it still waits; a repeated or late message does nothing: False."""
+def run_job(job_id: str) -> None:
+    """Run a job if it still waits; a repeated or late message does nothing."""
     worker = current()
     job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
     if job is None:
         worker.db.write(line.put_back, job_id)
-        return False
+        return
     with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
         attempt = Attempt(worker, job)
@@ -60,7 +60,6 @@ def run_job(job_id: str) -> bool:
         attempt.record(end)
         with suppress(Unavailable):  # upkeep does it
             feed(worker.db, worker.queue, worker.settings, queues_after(worker.db, job))
-    return True
 
 
 End = Outcome | Return | None  # Return: it shall wait again; None: the job is no longer ours, write nothing
