@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from ansible_api import loading
 from ansible_api.cli.exits import CommandError
 from ansible_api.errors import Unavailable
 from ansible_api.routing import Queue
@@ -34,6 +35,7 @@ def worker(
     if once and concurrency != 1:
         raise CommandError("--once is for one job: add --concurrency 1")
     settings = load_settings()
+    loading.begin()
     from ansible_api.tasks.metrics import counted_in_files
 
     with counted_in_files(settings):

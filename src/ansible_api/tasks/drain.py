@@ -7,12 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from celery import signals
 from celery.worker import state
 
 from ansible_api.logs import get_logger
-from ansible_api.routing import TaskName
 from ansible_api.tasks import results
+from ansible_api.tasks.worker import one_job
 
 IDLE = 60.0  # seconds in which a worker for one job must have got it
 log = get_logger(__name__)
@@ -41,26 +40,21 @@ class Drain:
                 consumer.task_consumer.cancel_by_queue(name)
 
 
-class OneJob:
+class EndAfterOneJob:
     """The end of a worker that was started for one job: when that is done and nothing of it is left on the disk."""
 
     def __init__(self, drain: Drain, state_dir: Path) -> None:
         self._drain, self._folders = drain, (state_dir / "spool", state_dir / results.FOLDER)
-        self._since, self._taken = time.monotonic(), False
-        signals.task_received.connect(self._received, weak=False)
-
-    def _received(self, request: Any, **_: Any) -> None:
-        if request.name == TaskName.RUN_JOB:
-            self._taken = True
-            self._drain.begin()
+        self._since = time.monotonic()
 
     def check(self) -> None:
-        """End the worker when there is nothing left to do, or nothing came."""
-        waited = time.monotonic() - self._since
-        if state.active_requests or (not self._taken and waited < IDLE) or self._left():
-            return
-        log.info("worker ends", job_taken=self._taken)
-        os.kill(os.getpid(), signal.SIGTERM)
+        """Take no second job; end the worker when there is nothing left to do, or when nothing came."""
+        if not self._drain.begun:
+            if one_job.begun or time.monotonic() - self._since > IDLE:
+                self._drain.begin()  # ends at a later look: what is being received until then is seen there
+        elif not state.reserved_requests and not self._left():  # those that run are among the reserved
+            log.info("worker ends", job_taken=one_job.begun)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _left(self) -> bool:
         """Whether the disk has something that the database or the object store have not."""

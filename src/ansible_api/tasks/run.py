@@ -35,7 +35,7 @@ from ansible_api.tasks.results import Kept, Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.secrets import open_secrets
 from ansible_api.tasks.trace import AttemptTrace
-from ansible_api.tasks.worker import Worker, current, shutdown
+from ansible_api.tasks.worker import Worker, current, one_job, shutdown
 
 T = TypeVar("T")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -49,10 +49,13 @@ log = get_logger(__name__)
 def run_job(job_id: str) -> None:
     """Run a job if it still waits; a repeated or late message does nothing."""
     worker = current()
-    job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
+    job = None
+    if not one_job.enough:
+        job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
     if job is None:
         worker.db.write(line.put_back, job_id)
         return
+    one_job.begin()
     with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
         attempt = Attempt(worker, job)

@@ -1,6 +1,5 @@
 """Starting a worker process: checks first, then Celery with upkeep, until it is told to stop."""
 
-import gc
 import importlib
 import os
 import signal
@@ -14,7 +13,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu.transport.redis import Channel
 
-from ansible_api import tracing
+from ansible_api import loading, tracing
 from ansible_api.celery import RowsRestore, create_app
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
@@ -24,6 +23,7 @@ from ansible_api.execution.bytecode import compile_packages
 from ansible_api.execution.sandbox import choose
 from ansible_api.execution.workspace import sweep
 from ansible_api.jobs.repairs import DeadAttempt
+from ansible_api.jobs.spec import JobSpec
 from ansible_api.logs import configure_logs, get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
@@ -35,7 +35,7 @@ from ansible_api.tasks.own_dir import own_dir
 from ansible_api.tasks.retention import RetentionStep
 from ansible_api.tasks.retries import check_policies
 from ansible_api.tasks.upkeep import UpkeepStep
-from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, start_child
+from ansible_api.tasks.worker import dead_attempts, node_name, one_job, shutdown, start_child
 
 TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "close", "deliver"))
 log = get_logger(__name__)
@@ -67,7 +67,8 @@ def run_worker(
     Channel.QoS = RowsRestore
     _connect_signals(settings, ready_file)
     app.set_current()
-    _serve(app, queues, concurrency, once=once)
+    one_job.asked_for = once
+    _serve(app, queues, concurrency)
 
 
 def _check(settings: Settings) -> None:
@@ -118,7 +119,7 @@ def _end_child(**_: Any) -> None:
     tracing.stop()
 
 
-def _serve(app: Celery, queues: Sequence[Queue], concurrency: int, *, once: bool) -> None:
+def _serve(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
     """Celery's worker as a program, without Celery's command line, which takes half a second to load."""
     pool = "+".join(queues) if len(queues) <= 2 else "all"
     worker = app.Worker(
@@ -129,9 +130,9 @@ def _serve(app: Celery, queues: Sequence[Queue], concurrency: int, *, once: bool
         without_gossip=True,
         without_mingle=True,
         loglevel="INFO",
-        once=once,
     )
-    gc.freeze()  # nothing of what is loaded by now goes away: no collection looks at it, and children share its memory
+    JobSpec.model_rebuild()  # here, and not once in each child
+    loading.end()
     worker.start()
     if worker.exitcode:  # Celery has logged what it could not recover from
         sys.exit(worker.exitcode)

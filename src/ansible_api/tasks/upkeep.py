@@ -28,13 +28,13 @@ from ansible_api.logs import get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks import results
-from ansible_api.tasks.drain import Drain, OneJob
+from ansible_api.tasks.drain import Drain, EndAfterOneJob
 from ansible_api.tasks.feed import feed
 from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.watched import WatchedDatabase
-from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, unforked
+from ansible_api.tasks.worker import dead_attempts, node_name, one_job, shutdown, unforked
 
 RESCUE_PAUSE = 30.0  # seconds
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add no closings, and no webhook twice
@@ -198,12 +198,10 @@ class Upkeep:
 class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Runs upkeep in a thread of the worker's main process for as long as the worker lives."""
 
-    def __init__(self, parent: Any, once: bool = False, **options: Any) -> None:
-        """`once`: the worker ends when it has run one job."""
+    def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._stop = threading.Event()
         self._db: Database | None = None
-        self._once = once
 
     def start(self, parent: Any) -> None:
         settings = load_settings()
@@ -215,9 +213,9 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             return workers.register(session, node_name(), queues, slots)
 
         upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence, queues)
-        job = OneJob(drain, settings.state_dir) if self._once else None
+        end = EndAfterOneJob(drain, settings.state_dir) if one_job.asked_for else None
         self._stop.clear()
-        arguments = (upkeep, settings.upkeep_interval, drain, job)
+        arguments = (upkeep, settings.upkeep_interval, drain, end)
         threading.Thread(target=self._run, args=arguments, name="upkeep", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
@@ -226,20 +224,21 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             with suppress(Unavailable):  # it will be silent, which says the same
                 self._db.write(workers.forget, node_name())
 
-    def _run(self, upkeep: Upkeep, interval: float, drain: Drain, job: OneJob | None) -> None:
+    def _run(self, upkeep: Upkeep, interval: float, drain: Drain, end: EndAfterOneJob | None) -> None:
         pause, due, left = 0.0, 0.0, False
         while not self._stop.wait(pause):
-            pause, leaves = GLANCE, drain.begun or shutdown.begun
-            if time.monotonic() < due and leaves == left:
-                continue
-            # At once when the worker begins to leave: from then on its slots are free for nobody.
-            due, left = time.monotonic() + interval * (0.75 + secrets.randbelow(500) / 1000), leaves
+            pause = GLANCE
             try:
+                if end is not None and not shutdown.begun:
+                    end.check()
+                leaves = drain.begun or shutdown.begun
+                if time.monotonic() < due and leaves == left:
+                    continue
+                # At once when the worker begins to leave: from then on its slots are free for nobody.
+                due, left = time.monotonic() + interval * (0.75 + secrets.randbelow(500) / 1000), leaves
                 upkeep.tick()
                 if upkeep.draining:
                     drain.begin()
-                if job is not None:
-                    job.check()
             except Exception:
                 log.exception("upkeep failed")
 

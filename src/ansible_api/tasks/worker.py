@@ -146,3 +146,26 @@ class Shutdown:
 
 
 shutdown = Shutdown()
+
+
+class OneJob:
+    """Whether a worker for one job alone has begun it: its child says so, its parent sees it through shared memory."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 1)
+        self.asked_for = False  # set before the first fork
+
+    def begin(self) -> None:
+        self._memory[0] = 1
+
+    @property
+    def begun(self) -> bool:
+        return self._memory[0] == 1
+
+    @property
+    def enough(self) -> bool:
+        """Whether this process is to begin no other job."""
+        return self.asked_for and self.begun
+
+
+one_job = OneJob()
