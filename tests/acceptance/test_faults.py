@@ -27,6 +27,7 @@ BUSY = play("""
   command: sleep 300
 """)
 
+PATIENT = {"LEASE_PLAYING": "30", "SHUTDOWN_GRACE": "30"}  # where a play shall end, however slow the machine
 FIRST_TIME_SLOW = play("""
 - name: Be slow the first time only
   shell: case $ANSIBLE_API_JOB in *.1) exec sleep 300;; esac
@@ -162,6 +163,7 @@ def test_a_lost_message_is_published_again(fresh_service: Service, repo: Path) -
 
 @on_both_brokers
 def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, repo: Path) -> None:
+    fresh_service.env |= PATIENT
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
     _wait_until_playing(fresh_service, job_id)
@@ -174,6 +176,7 @@ def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, re
 def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end(
     fresh_service: Service, repo: Path
 ) -> None:
+    fresh_service.env |= PATIENT
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
     _wait_until_playing(fresh_service, job_id)
@@ -229,7 +232,7 @@ def test_a_worker_that_breaks_lets_a_short_play_end_and_is_gone_itself(
 ) -> None:
     broken = fresh_service.folder / "broken"
     fresh_service.start_api()
-    fresh_service.env["SHUTDOWN_GRACE"] = "8"
+    fresh_service.env |= PATIENT | {"SHUTDOWN_GRACE": "8"}
     fresh_service.command = (sys.executable, "-P", "-c", BREAKING, str(broken), how)
     worker = fresh_service.start_worker()
     job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
