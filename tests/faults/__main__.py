@@ -63,13 +63,17 @@ def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
         with _folder("short", seed, arguments.keep) as folder:
             return short_round(folder, arguments.only, seed)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # the kernel tells the processes below
-    alone = [(name, seed + number) for name in arguments.only for number in range(SEEDS.get(name, 1))]
     with ThreadPoolExecutor(arguments.at_once) as pool:
-        results = list(pool.map(lambda one: _in_a_process(*one, arguments.keep), alone))
-    found: dict[str, list[Result]] = {}
-    for (name, _), result in zip(alone, results, strict=True):
-        found.setdefault(name, []).append(result)
-    return [reduce(Result.add, of_one) for of_one in found.values()]
+        return list(pool.map(lambda name: _each_seed(name, seed, arguments.keep), arguments.only))
+
+
+def _each_seed(name: str, first: int, keep: Path | None) -> Result:
+    """A scenario with each of its seeds in a process of its own, one after the other."""
+    found = []
+    for seed in range(first, first + SEEDS.get(name, 1)):
+        found.append(_in_a_process(name, seed, keep))
+        tell(name, found[-1])
+    return reduce(Result.add, found)
 
 
 def short_round(folder: Path, names: Sequence[str], seed: int) -> list[Result]:
@@ -112,9 +116,7 @@ def _in_a_process(name: str, seed: int, keep: Path | None) -> Result:
         done = subprocess.run([require("setpriv"), "--pdeathsig", "TERM", "--", *argv], check=False)
         if done.returncode != 0:
             raise SystemExit(f"{name} could not be run")
-        result = Result(**json.loads(out.read_text()))
-        tell(name, result)
-        return result
+        return Result(**json.loads(out.read_text()))
 
 
 if __name__ == "__main__":

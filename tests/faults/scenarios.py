@@ -25,8 +25,8 @@ from tests.faults.report import Result
 
 Scenario = Callable[[Installation, bool, int], Result]
 SCENARIOS: Mapping[str, Scenario] = {  # the longest first, so that none of them is the last to begin
-    "soak": soak.soak,
     "kills": kills.kill_loop,
+    "soak": soak.soak,
     "redis": redis_faults.redis_faults,
     "mariadb": mariadb_faults.mariadb_faults,
     "zombie": zombie.zombie,
@@ -40,8 +40,8 @@ SCENARIOS: Mapping[str, Scenario] = {  # the longest first, so that none of them
     "disconnects": disconnects.disconnects,
     "visibility": visibility.visibility,
 }
-SEEDS = {"kills": 3}  # in the long round, each like a scenario of its own
-AT_ONCE = 2  # in the long round: on two processors a third may make all three slower than their limits
+SEEDS = {"kills": 3}  # one after the other in the long round
+AT_ONCE = 2  # in the long round: on two processors a third makes all three slower than their limits
 IN_TESTS = ("kills", "zombie")
 
 
