@@ -21,7 +21,17 @@ run: setup  ## serve on http://127.0.0.1:8000 with the embedded default, data in
 
 .PHONY: test
 test: setup  ## all tests, on real servers that they start themselves
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+.PHONY: compose
+compose: setup  ## the image and compose.yaml, on a Docker engine that the test starts itself
+	@NEEDS="dockerd:docker.io iptables:iptables mmdebstrap:mmdebstrap slirp4netns:slirp4netns" scripts/setup
+	@$(BIN)/python -m pytest -m engine tests/integration/test_docker_engine.py tests/acceptance/test_compose.py $(ARGS)
+
+.PHONY: pictures
+pictures: setup  ## the pictures of Flower in docs/operating.md, taken in Chromium
+	@NEEDS="chromium:chromium" scripts/setup
+	@PYTHONPATH=. $(BIN)/python scripts/flower_pictures.py
 
 .PHONY: check
 check: setup  ## formatting, lint, types, import contract
@@ -38,6 +48,8 @@ bench: setup  ## measure what docs/performance.md claims
 faults: setup  ## kill, stop, empty, cut off and fill up every part under load; the table of docs/reliability.md
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+EXPORT := uv export --quiet --no-emit-project --format requirements-txt --no-annotate --no-header
 .PHONY: lock
-lock:  ## renew requirements.txt from pyproject.toml (needs uv)
-	@uv export --quiet --all-extras --no-emit-project --format requirements-txt --no-annotate --no-header --output-file requirements.txt
+lock:  ## renew requirements.txt and requirements-image.txt from pyproject.toml (needs uv)
+	@$(EXPORT) --all-extras --output-file requirements.txt
+	@$(EXPORT) --extra embedded --output-file requirements-image.txt

@@ -6,7 +6,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import dependencies, events, git, inventory, latency, memory, overhead, source, submissions, webhooks
+from bench import (
+    day,
+    dependencies,
+    events,
+    footprint,
+    git,
+    inventory,
+    latency,
+    listing,
+    memory,
+    overhead,
+    queues,
+    retention,
+    source,
+    submissions,
+    turnover,
+    webhooks,
+)
 from bench.figures import Figure, machine, table, write
 
 MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -14,12 +31,18 @@ MEASUREMENTS: dict[str, Callable[[Path], list[Figure]]] = {
     "submissions": submissions.measure,
     "latency": latency.measure,
     "webhooks": webhooks.measure,
+    "queues": queues.measure,
+    "turnover": turnover.measure,
     "source": source.measure,
     "git": git.measure,
     "dependencies": dependencies.measure,
     "inventory": inventory.measure,
     "memory": memory.measure,
     "events": events.measure,
+    "footprint": footprint.measure,
+    "day": day.measure,
+    "listing": listing.measure,
+    "retention": retention.measure,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 

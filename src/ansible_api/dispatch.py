@@ -6,14 +6,27 @@ A message is a hint. Losing one costs time, repeating one costs nothing: the row
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+from amqp.exceptions import AMQPError, NotFound
 from celery import Celery, chord
+from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from ansible_api.celery import is_rabbitmq
 from ansible_api.errors import Unavailable
-from ansible_api.routing import HIGHEST_PRIORITY, Queue, TaskName, broker_priority, task_priority
+from ansible_api.routing import CANARY, HIGHEST_PRIORITY, Queue, TaskName, broker_priority, canary_queue, task_priority
 
 PRODUCTS = ("log", "events")
+CANARY_EXPIRES = 600.0  # seconds
+
+
+def canary_entity(node: str) -> KombuQueue:
+    """The queue of a worker's canaries, as the broker knows it: it goes by itself when the worker has gone.
+
+    Nothing is acknowledged: a broker that hangs at that would leave the worker with a message too many for ever.
+    """
+    name = canary_queue(node)
+    return KombuQueue(name, durable=True, expires=CANARY_EXPIRES, no_ack=True)  # type: ignore[no-untyped-call]
 
 
 class JobQueue(Protocol):
@@ -66,6 +79,22 @@ class CeleryQueue:
     def depth(self, queue: Queue) -> int:
         return int(self._guarded(lambda: self._depth(queue)))
 
+    def canary(self, node: str) -> None:
+        """Send one worker a message by which it shows that it consumes; without a worker it soon vanishes."""
+        self._guarded(lambda: self._send_canary(canary_entity(node)))
+
+    def _send_canary(self, queue: KombuQueue) -> None:
+        # Not as a task: Flower would list it, and a worker would need a free slot to take it.
+        with self._app.producer_or_acquire() as producer:
+            producer.publish(
+                [[], {}, {}],
+                headers={"task": CANARY, "id": CANARY},
+                routing_key=queue.name,
+                declare=[queue],
+                serializer="json",
+                retry=False,
+            )
+
     def check(self) -> None:
         """Ask the broker whether it is there."""
         self._guarded(self._greet)
@@ -77,6 +106,11 @@ class CeleryQueue:
     def _depth(self, queue: Queue) -> int:
         with self._app.connection_for_read() as connection:
             channel = connection.default_channel
+            if is_rabbitmq(str(self._app.conf.broker_url)):
+                try:
+                    return int(channel.queue_declare(queue.value, passive=True).message_count)
+                except NotFound:  # nobody has sent to it, or served it, so far
+                    return 0
             # Declared in full: kombu's passive declaration overlooks queues under a key prefix of Redis.
             arguments = channel.prepare_queue_arguments({}, max_priority=HIGHEST_PRIORITY)
             return int(channel.queue_declare(queue.value, durable=True, auto_delete=False, arguments=arguments)[1])
@@ -98,5 +132,5 @@ class CeleryQueue:
         try:
             with self._guard:
                 return send()
-        except (OperationalError, OSError, RedisError) as error:
+        except (OperationalError, OSError, RedisError, AMQPError) as error:
             raise Unavailable(f"the broker is away: {type(error).__name__}") from error

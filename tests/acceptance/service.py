@@ -5,14 +5,20 @@ import signal
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from ansible_api.db import Database
+from ansible_api.keys import store as keys
+from ansible_api.keys.model import Role
+from ansible_api.routing import JOB_QUEUES
+from ansible_api.settings import Settings, load_settings
 from tests.migrated import migrate
 from tests.processes import MARK, new_mark, processes_with
 from tests.servers.processes import free_port
@@ -20,6 +26,7 @@ from tests.waiting import wait_for
 
 COMMAND = [sys.executable, "-P", "-m", "ansible_api.cli"]
 TERMINAL = {"successful", "failed", "error", "canceled", "timed_out", "lost"}
+CLOSED = {"stored", "partial", "failed", "expired"}
 POLL = 0.1  # seconds between two looks at a job: asking costs as much as running it
 QUICK = {
     "LEASE_PREPARING": "4",
@@ -38,7 +45,7 @@ QUICK = {
 
 def plain_client(url: str, key: str, *, timeout: float) -> httpx.Client:
     """A client of an API without TLS: the authorities that it would load cost more than many a request."""
-    headers = {"Authorization": f"Bearer {key}"}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=False)
 
 
@@ -61,6 +68,20 @@ class Service:
     @property
     def client(self) -> httpx.Client:
         return plain_client(self.url, self.key, timeout=70)
+
+    @property
+    def settings(self) -> Settings:
+        """As its processes read them."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            return load_settings()
+
+    def new_key(self, name: str, role: Role, *, team: str = "default") -> str:
+        """As `keys create` makes one, without the start of a process."""
+        with closing(Database(self.settings.database_url.get_secret_value())) as database:
+            _, made = database.write(keys.create, team=team, name=name, role=role, queues=list(JOB_QUEUES))
+        return made.text
 
     def run(self, *arguments: str) -> str:
         """What a command of ours prints."""
@@ -110,26 +131,26 @@ class Service:
 
     def job(self, job_id: str) -> dict[str, Any]:
         with self.client as client:
-            answer: dict[str, Any] = client.get(f"/api/v1/jobs/{job_id}").json()
-        return answer
+            return _job(client, job_id)
 
     def wait_for_status(self, job_id: str, *statuses: str, timeout: float = 60) -> dict[str, Any]:
         """The job, once it has one of these statuses (any terminal one when none is given)."""
+        return self._wait_for(job_id, timeout, status=statuses or TERMINAL)
 
+    def _wait_for(self, job_id: str, timeout: float, **wanted: Collection[str]) -> dict[str, Any]:
         def reached() -> dict[str, Any] | None:
-            job = self.job(job_id)
-            return job if job["status"] in (statuses or TERMINAL) else None
+            job = _job(client, job_id)
+            return job if all(job[name] in values for name, values in wanted.items()) else None
 
-        job = wait_for(reached, timeout, interval=POLL, message=f"{job_id} did not become {statuses or 'terminal'}")
+        with self.client as client:
+            job = wait_for(reached, timeout, interval=POLL, message=f"{job_id} did not get {wanted}")
         assert job is not None
         return job
 
     def wait_for_closed(self, job_id: str, timeout: float = 30) -> dict[str, Any]:
         """The job, once its log is stored or given up."""
         self.wait_for_status(job_id, timeout=max(timeout, 60))
-        stored = f"{job_id} was not closed"
-        wait_for(lambda: self.job(job_id)["log_status"] != "pending", timeout, interval=POLL, message=stored)
-        return self.job(job_id)
+        return self._wait_for(job_id, timeout, log_status=CLOSED)
 
     def log_of(self, job_id: str) -> str:
         with self.client as client:
@@ -185,11 +206,16 @@ def installed(folder: Path, database_url: str, redis_url: str, **settings: str) 
     if "S3_BUCKET" not in settings:
         env["OBJECTS_DIR"] = str(folder / "objects")
     service = Service(folder, env | settings)
-    service.key = service.run("keys", "create", "--name", "test", "--role", "admin")
+    service.key = service.new_key("test", Role.ADMIN)
     try:
         yield service
     finally:
         service.stop()
+
+
+def _job(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = client.get(f"/api/v1/jobs/{job_id}").json()
+    return answer
 
 
 def local_job(repo: Path, path: str | Sequence[str] = "site.yml", hosts: int = 1, **parts: Any) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Workers that die, jobs that are cancelled or run too long: every job ends, and no process survives."""
+"""Workers that die, jobs that are cancelled or run too long: every job ends, and no process survives.
+
+On the parts of production; test_up.py has the faults of the embedded default.
+"""
 
 import os
 import signal
@@ -8,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from ansible_api.celery import create_app, dispose
+from tests.acceptance.brokers import on_any_broker, on_both_brokers
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import Service, local_job
 from tests.waiting import wait_for
 
-# On the parts of production; test_up.py has the faults of the embedded default.
-pytestmark = pytest.mark.parametrize("fresh_service", ["mariadb+redis"], indirect=True)
 JOB_MARK = b"ANSIBLE_API_JOB="
 BUSY = play("""
 - name: Leave something running
@@ -24,12 +27,14 @@ BUSY = play("""
   command: sleep 300
 """)
 
+PATIENT = {"LEASE_PLAYING": "30", "SHUTDOWN_GRACE": "30"}  # where a play shall end, however slow the machine
 FIRST_TIME_SLOW = play("""
 - name: Be slow the first time only
   shell: case $ANSIBLE_API_JOB in *.1) exec sleep 300;; esac
 """)
 
 
+@on_any_broker
 def test_a_killed_child_ends_its_play_and_the_job_is_lost(fresh_service: Service, repo: Path) -> None:
     fresh_service.env["LEASE_PLAYING"] = "300"  # its parent knows sooner
     _start(fresh_service)
@@ -46,6 +51,7 @@ def test_a_killed_child_ends_its_play_and_the_job_is_lost(fresh_service: Service
     assert fresh_service.wait_for_status(following)["status"] == "successful"
 
 
+@on_any_broker
 def test_a_killed_child_whose_job_may_run_again_makes_it_run_again(fresh_service: Service, tmp_path: Path) -> None:
     _start(fresh_service)
     once = make_repo(tmp_path / "once", {"site.yml": FIRST_TIME_SLOW})
@@ -59,6 +65,7 @@ def test_a_killed_child_whose_job_may_run_again_makes_it_run_again(fresh_service
     assert not _processes_of(job_id)
 
 
+@on_any_broker
 def test_a_killed_worker_with_all_its_children_loses_the_job_too(fresh_service: Service, repo: Path) -> None:
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml"))
@@ -69,6 +76,7 @@ def test_a_killed_worker_with_all_its_children_loses_the_job_too(fresh_service: 
     assert fresh_service.wait_for_status(job_id, timeout=40)["status"] == "lost"
 
 
+@on_any_broker
 def test_a_worker_killed_before_the_play_begins_makes_the_job_run_again_once(
     fresh_service: Service, repo: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +97,7 @@ def test_a_worker_killed_before_the_play_begins_makes_the_job_run_again_once(
     assert fresh_service.log_of(job_id).count("TASK [shell]") == 1
 
 
+@on_any_broker
 def test_cancelling_a_play_with_forks_and_async_tasks_leaves_no_process(fresh_service: Service, tmp_path: Path) -> None:
     _start(fresh_service)
     busy = make_repo(tmp_path / "busy", {"site.yml": BUSY})
@@ -102,6 +111,7 @@ def test_cancelling_a_play_with_forks_and_async_tasks_leaves_no_process(fresh_se
     assert (job["status"], job["cancel_requested_at"] is not None) == ("canceled", True)
 
 
+@on_any_broker
 def test_a_job_that_has_ended_cannot_be_cancelled(fresh_service: Service, repo: Path) -> None:
     _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo))
@@ -111,6 +121,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(fresh_service: Service, repo: 
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
 
 
+@on_any_broker
 def test_a_job_that_waits_is_cancelled_at_once(fresh_service: Service, repo: Path) -> None:
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
@@ -122,6 +133,7 @@ def test_a_job_that_waits_is_cancelled_at_once(fresh_service: Service, repo: Pat
     assert fresh_service.job(job_id)["attempt"] == 0
 
 
+@on_any_broker
 def test_a_play_that_runs_too_long_is_timed_out(fresh_service: Service, repo: Path) -> None:
     _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml", options={"timeout": 2}))
@@ -130,6 +142,7 @@ def test_a_play_that_runs_too_long_is_timed_out(fresh_service: Service, repo: Pa
     assert not _processes_of(job_id)
 
 
+@on_both_brokers
 def test_a_job_submitted_while_no_worker_runs_is_run_later(fresh_service: Service, repo: Path) -> None:
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
@@ -137,18 +150,20 @@ def test_a_job_submitted_while_no_worker_runs_is_run_later(fresh_service: Servic
     assert fresh_service.wait_for_status(job_id)["status"] == "successful"
 
 
+@on_both_brokers
 def test_a_lost_message_is_published_again(fresh_service: Service, repo: Path) -> None:
-    from redis import Redis
-
     fresh_service.start_api()
     job_id = fresh_service.submit(local_job(repo))
-    with Redis.from_url(fresh_service.env["REDIS_URL"]) as broker:
-        broker.flushall()
+    broker = create_app(fresh_service.settings)
+    assert broker.control.purge() == 1
+    dispose(broker)
     fresh_service.start_worker()
     assert fresh_service.wait_for_status(job_id)["status"] == "successful"
 
 
+@on_both_brokers
 def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, repo: Path) -> None:
+    fresh_service.env |= PATIENT
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
     _wait_until_playing(fresh_service, job_id)
@@ -157,9 +172,11 @@ def test_shutting_down_a_worker_lets_a_short_play_end(fresh_service: Service, re
     assert fresh_service.job(job_id)["status"] == "successful"
 
 
+@on_any_broker
 def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end(
     fresh_service: Service, repo: Path
 ) -> None:
+    fresh_service.env |= PATIENT
     worker = _start(fresh_service)
     job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))
     _wait_until_playing(fresh_service, job_id)
@@ -173,6 +190,7 @@ def test_a_shutdown_that_signals_all_processes_of_a_worker_lets_a_short_play_end
     [("1", os.kill, signal.SIGTERM), ("1", os.killpg, signal.SIGTERM), ("300", os.kill, signal.SIGQUIT)],
     ids=["the grace is over", "all processes are signalled", "a cold shutdown"],
 )
+@on_any_broker
 def test_a_shutdown_ends_a_long_play_in_order_and_nothing_stays_running(
     fresh_service: Service, repo: Path, grace: str, send: Callable[[int, int], None], number: int
 ) -> None:
@@ -193,14 +211,14 @@ import sys
 import time
 from pathlib import Path
 from celery.concurrency.prefork import TaskPool
-from ansible_api.celery import RowsRestore
+from kombu.message import Message
 broken, hangs = Path(sys.argv.pop(1)), sys.argv.pop(1) == "hangs"
-acknowledge = RowsRestore.ack
-def ack(self, delivery_tag):
+acknowledge = Message.ack
+def ack(self, *args, **kwargs):
     if broken.exists():
         raise AttributeError("broken by a test")
-    acknowledge(self, delivery_tag)
-RowsRestore.ack = ack
+    acknowledge(self, *args, **kwargs)
+Message.ack = ack
 if hangs:
     TaskPool.on_stop = lambda self: time.sleep(300)
 runpy.run_module("ansible_api.cli", run_name="__main__", alter_sys=True)
@@ -208,12 +226,13 @@ runpy.run_module("ansible_api.cli", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("how", ["ends", "hangs"])
+@on_both_brokers
 def test_a_worker_that_breaks_lets_a_short_play_end_and_is_gone_itself(
     fresh_service: Service, repo: Path, how: str
 ) -> None:
     broken = fresh_service.folder / "broken"
     fresh_service.start_api()
-    fresh_service.env["SHUTDOWN_GRACE"] = "8"
+    fresh_service.env |= PATIENT | {"SHUTDOWN_GRACE": "8"}
     fresh_service.command = (sys.executable, "-P", "-c", BREAKING, str(broken), how)
     worker = fresh_service.start_worker()
     job_id = fresh_service.submit(local_job(repo, "slow.yml", extra_vars={"seconds": 3}))

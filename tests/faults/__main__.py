@@ -49,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
     parser.add_argument("--short", action="store_true", help="the round that runs with the tests")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="scenarios at a time in the long round")
     parser.add_argument("--write", action="store_true", help="renew the table in docs/reliability.md")
     parser.add_argument("--keep", type=Path, help="keep logs and data in this directory")
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)  # one scenario in a process of its own
@@ -62,7 +63,7 @@ def _round(arguments: argparse.Namespace, seed: int) -> list[Result]:
         with _folder("short", seed, arguments.keep) as folder:
             return short_round(folder, arguments.only, seed)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # the kernel tells the processes below
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(arguments.at_once) as pool:
         return list(pool.map(lambda name: _each_seed(name, seed, arguments.keep), arguments.only))
 
 

@@ -12,9 +12,12 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ansible_api.settings import Settings
 
 ARMED = "FAULTS_ARMED"  # the directory of these files
 VISIBILITY = "FAULTS_VISIBILITY"  # seconds; in place of celeryconfig's visibility timeout
@@ -74,7 +77,22 @@ def _wrap(place: str, point: str, job_id: Callable[..., str | None], *, after: b
 
 
 def _wrap_api() -> None:
-    before("ansible_api.api.publish:Publisher.enqueue", "committed", lambda _, job: job.id)
+    before("ansible_api.api.publish:Publisher.enqueue", "committed", lambda _, job_id, **__: job_id)
+
+
+def _wrap_when_it_counts() -> None:
+    """Later: what is wrapped imports prometheus_client, which decides then where it counts."""
+    from ansible_api.tasks import metrics
+
+    inner = metrics.counted_in_files
+
+    @contextmanager
+    def counted_in_files(settings: Settings) -> Iterator[None]:
+        with inner(settings):
+            _wrap_worker()
+            yield
+
+    metrics.counted_in_files = counted_in_files
 
 
 def _wrap_worker() -> None:
@@ -170,7 +188,7 @@ def main() -> None:
 
         celeryconfig.broker_transport_options["visibility_timeout"] = int(seconds)
     if ARMED in os.environ:
-        {"api": _wrap_api, "worker": _wrap_worker}[sys.argv[1]]()
+        {"api": _wrap_api, "worker": _wrap_when_it_counts}[sys.argv[1]]()
     from ansible_api.cli import app
 
     app()

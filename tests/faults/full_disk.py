@@ -1,7 +1,6 @@
 """Scenario: a worker's disk is full, and then it has no inodes left, while jobs come in."""
 
-import errno
-import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from tests.faults.installation import Installation, Part
 from tests.faults.load import Load, job
 from tests.faults.oracle import judge, watching
 from tests.faults.report import Result
-from tests.servers.requirements import require, require_namespaces
+from tests.servers.processes import free_port
+from tests.servers.requirements import require_namespaces
+from tests.servers.small_disk import on_small_disk, without_blocks, without_inodes
 from tests.waiting import wait_for
 
 CODES = {"spool_failed", "worker_disk_full", "source_not_stored"}
-MOUNT = 'mkdir -p "$1"; mount -t tmpfs -o size=48m,nr_inodes=4000,mode=0700 tmpfs "$1"; shift; exec "$@"'
 
 
 def full_disk(rig: Installation, short: bool, _seed: int) -> Result:
@@ -24,10 +24,11 @@ def full_disk(rig: Installation, short: bool, _seed: int) -> Result:
     require_namespaces()
     result = Result("disk full, inodes full")
     load = Load(rig, None, lambda _: {})
-    seconds = 3.0 if short else 60.0
+    seconds = 12.0 if short else 60.0  # the worker sums up what its dead children counted every ten
     played: list[str] = []
     with watching(rig) as watch, _small_worker(rig) as (part, disk):
-        for fill in (_fill_blocks, _fill_inodes):
+        worker = part.pid
+        for fill in (without_blocks, without_inodes):
             with others_stopped(rig, part):
                 playing = str(load.submit(job(rig, seconds=2.0)))
                 played.append(playing)
@@ -38,6 +39,7 @@ def full_disk(rig: Installation, short: bool, _seed: int) -> Result:
                     time.sleep(seconds)
                 after = str(load.submit(job(rig)))
                 wait_for(lambda after=after: rig.ledger.of(after, "end"), 90, message="no job ran once there was space")
+        result.expect(part.pid == worker, "the worker did not survive the full disk")
         jobs = judge(rig, result, load.accepted, watch)
     for job_id, found in jobs.items():
         # Ansible itself may have failed for want of room, which is the play's end; nothing else may look like that.
@@ -49,48 +51,17 @@ def full_disk(rig: Installation, short: bool, _seed: int) -> Result:
 
 @contextmanager
 def _small_worker(rig: Installation) -> Iterator[tuple[Part, Path]]:
-    """A worker whose state directory is a small file system that only it sees."""
+    """A worker whose state directory is a small file system that only it sees; each job's child counts in new files."""
     state = rig.folder / "state-small"
-    inside = (require("unshare"), "--mount", "--propagation", "private", "--", "/bin/sh", "-c", MOUNT, "sh", str(state))
-    part = rig.add_worker("small", prefix=inside)
+    counting = {"WORKER_PORT": str(free_port()), "CHILD_MAX_JOBS": "1"}
+    part = rig.add_worker("small", prefix=on_small_disk(state), **counting)
+    in_memory = list[Path]()
     try:
         rig.wait_until_ready(part)
-        yield part, Path(f"/proc/{part.pid}/root{state}")
+        disk = Path(f"/proc/{part.pid}/root{state}")
+        in_memory += [link.readlink() for link in disk.glob("workers/*/metrics")]
+        yield part, disk
     finally:
         rig.remove(part)
-
-
-@contextmanager
-def _fill_blocks(disk: Path) -> Iterator[None]:
-    ballast = disk / "ballast"
-    try:
-        with ballast.open("wb") as file:
-            _until_full(lambda: os.write(file.fileno(), bytes(65536)))
-            _until_full(lambda: os.write(file.fileno(), b"x"))
-        yield
-    finally:
-        ballast.unlink()
-
-
-@contextmanager
-def _fill_inodes(disk: Path) -> Iterator[None]:
-    folder = disk / "ballast"
-    folder.mkdir()
-    names = iter(range(100_000))
-    try:
-        _until_full(lambda: (folder / str(next(names))).touch())
-        yield
-    finally:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-
-
-def _until_full(write: object) -> None:
-    while True:
-        try:
-            write()  # type: ignore[operator]
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            return
+        for folder in in_memory:  # no worker starts there again, which would do it
+            shutil.rmtree(folder)

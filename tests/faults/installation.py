@@ -34,7 +34,7 @@ SETTINGS = {
     "LEASE_PLAYING": str(LEASE),
     "SHUTDOWN_GRACE": "30",
     "UPKEEP_INTERVAL": "2",
-    "CHILD_MAX_JOBS": "40",  # tasks: a child that takes the place of one that has done its share begins with more
+    "CHILD_MAX_JOBS": "20",  # tasks: a child that takes the place of one that has done its share begins with more
     "HOT_EVENTS_TTL": "60",
     "WEBHOOK_TIMEOUT": "3",
     "WEBHOOK_HOLD": "5",

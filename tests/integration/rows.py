@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from ansible_api.db import Database, new_id, now_plus
@@ -21,19 +21,24 @@ SPEC = {
     "options": {},
 }
 OWNER = "node:1/2"
+INSERTED = ("key_id", "priority", "concurrency_group", "concurrency_limit", "urgency", "republish_after")
 
 
 def new_job(db: Database, *, team: str = "red", queue: str = "default", **columns: Any) -> str:
     """The id of a waiting job, with some columns set afterwards."""
     values = {
         "key_id": "k",
-        "spec": SPEC,
+        "spec": columns.pop("spec", SPEC),
         "priority": 5,
         "route_reason": "test",
         "trace_parent": None,
         "relaunch_of": None,
-    }
-    job = db.write(store.insert_job, republish_after=5.0, id=new_id("job"), team=team, queue=queue, **values)
+        "concurrency_group": None,
+        "concurrency_limit": None,
+        "urgency": 0.0,
+        "republish_after": 5.0,
+    } | {name: columns.pop(name) for name in INSERTED if name in columns}
+    job = db.write(store.insert_job, id=new_id("job"), team=team, queue=queue, **values)
     if columns:
         put(db, job.id, **columns)
     return job.id
@@ -71,6 +76,12 @@ def row(db: Database, job_id: str) -> dict[str, Any]:
 
 def status(db: Database, job_id: str) -> Status:
     return Status(row(db, job_id)["status"])
+
+
+def rows_read(session: Session) -> int:
+    """How many rows this session has had MariaDB read so far."""
+    found = session.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
+    return sum(int(number) for _, number in found)
 
 
 def at_once(count: int, work: Callable[[int], T]) -> list[T]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ansible_api.cli.client import Client, Unreachable
@@ -241,13 +242,23 @@ def test_logs_in_json_are_the_events(api: ScriptedApi, command: Any) -> None:
 
 def test_jobs_are_listed_with_their_status(api: ScriptedApi, command: Any) -> None:
     api.answer("GET /api/v1/jobs", json_answer({"items": [DONE, QUEUED | {"id": "job-2"}], "next_cursor": "abc"}))
-    result = command("jobs", "--status", "queued", "--status", "running", "--limit", "5")
+    result = command("jobs", "--status", "queued", "--status", "running", "--limit", "2")
     assert [line.split()[:2] for line in result.stdout.splitlines()[1:]] == [
         ["job-1", "successful"],
         ["job-2", "queued"],
     ]
     assert "--cursor abc" in result.stderr
-    assert api.asked[0].path.endswith("?limit=5&status=queued&status=running")
+    assert api.asked[0].path.endswith("?limit=2&status=queued&status=running")
+
+
+def test_short_pages_are_joined_to_one(api: ScriptedApi, command: Any) -> None:
+    pages = [([QUEUED], "one"), ([], "two"), ([DONE | {"id": "job-3"}], None)]
+    api.answer("GET /api/v1/jobs", *(json_answer({"items": items, "next_cursor": more}) for items, more in pages))
+    shown = json.loads(command("jobs", "--text", "site.yml", "--repo", "https://a.example.com/b", "--json").stdout)
+    assert ([job["id"] for job in shown["items"]], shown["next_cursor"]) == (["job-1", "job-3"], None)
+    asked = [httpx.URL(one.path).params for one in api.calls("GET /api/v1/jobs")]
+    assert [(one["limit"], one.get("cursor")) for one in asked] == [("20", None), ("19", "one"), ("19", "two")]
+    assert {(one["text"], one["repo"]) for one in asked} == {("site.yml", "https://a.example.com/b")}
 
 
 def test_one_job_is_shown_whole(api: ScriptedApi, command: Any) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from ansible_api.credentials.cipher import Cipher
@@ -25,7 +26,7 @@ from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.upload import outcome
 from ansible_api.tasks.worker import Worker, create_worker
 from tests.integration.conftest import MASTER_KEY
-from tests.integration.rows import past, put, row, running
+from tests.integration.rows import OWNER, new_job, past, put, row, running
 from tests.integration.spools import after_reset, event, lines, spool
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
@@ -209,6 +210,61 @@ def test_a_whole_log_takes_the_place_of_less_whichever_closing_comes_first(
     names = {product.key.rpartition("/")[2] for product in db.read(store.objects, ended.job_id)}
     assert names == {"events.ndjson", "log.txt"}
     assert told == [delivery.id]
+
+
+def counted(fence: Fence, status: str) -> list[float]:
+    """Of the jobs in a queue of that job's own: how many ended, of how many it is told for how long they waited and for
+    how long they ran; the seconds of both."""
+    of_queue, of_both = {"queue": fence.job_id}, {"queue": fence.job_id, "status": status}
+    series = [
+        ("ansible_api_jobs_ended_total", of_both),
+        ("ansible_api_queue_seconds_count", of_queue),
+        ("ansible_api_run_seconds_count", of_both),
+        ("ansible_api_queue_seconds_sum", of_queue),
+        ("ansible_api_run_seconds_sum", of_both),
+    ]
+    return [REGISTRY.get_sample_value(name, labels) or 0.0 for name, labels in series]
+
+
+def test_an_ended_job_is_counted_with_its_times_by_who_closes_it(db: Database, worker: Worker, ended: Fence) -> None:
+    put(
+        db,
+        ended.job_id,
+        queue=ended.job_id,
+        queued_at=past(60),
+        started_at=past(20),
+        finished_at=past(5),
+        status="lost",
+    )
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    assert counted(ended, "lost") == [1, 1, 1, pytest.approx(40, abs=0.1), pytest.approx(15, abs=0.1)]
+
+
+def test_a_job_that_is_closed_again_and_again_is_counted_once(db: Database, worker: Worker, ended: Fence) -> None:
+    put(db, ended.job_id, queue=ended.job_id)
+    worker.redis.flushall()
+    less = uploads(worker, ended)
+    for status in (LogStatus.FAILED, LogStatus.FAILED, LogStatus.PARTIAL):
+        close_job([{**each, "status": status} for each in less], ended.job_id, 1)
+        assert counted(ended, "successful")[:3] == [1, 1, 1]
+    rescue(db, worker.settings)
+    close_job(uploads(worker, ended), ended.job_id, 1)
+    assert row(db, ended.job_id)["log_status"] == "stored"
+    assert counted(ended, "successful")[:3] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_a_job_that_is_canceled_while_it_waits_has_no_time_of_a_start(
+    db: Database, worker: Worker, attempt: int
+) -> None:
+    fence = running(db) if attempt else Fence(new_job(db), 0, OWNER)
+    db.write(store.hand_back, fence, store.Return("away", "git is away", 30))
+    put(db, fence.job_id, queue=fence.job_id)
+    db.write(store.cancel_queued, "red", fence.job_id)
+    told = uploads(worker, fence) if attempt else []
+    for _ in range(2):
+        close_job(told, fence.job_id, attempt)
+    assert counted(fence, "canceled")[:3] == [1, 0, 0]
 
 
 def test_a_closing_that_was_sent_a_thousand_times_is_sent_again_after_an_hour(db: Database, ended: Fence) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_api.errors import InvalidRequest, NotFound, Unavailable
 from ansible_api.objects import ObjectStore, Stored, open_store, with_store
+from ansible_api.objects.s3 import create_bucket
 from ansible_api.settings import Settings
 from tests.servers.processes import free_port
 from tests.servers.s3 import S3Bucket, S3Server
@@ -342,6 +343,17 @@ class TestS3:
         async with open_store(s3_settings(s3_bucket, s3_bucket="no-such-bucket")) as store:
             with pytest.raises(Unavailable):
                 await store.check()
+
+    async def test_a_bucket_is_made_once_and_then_takes_objects(self, s3_bucket: S3Bucket):
+        settings = s3_settings(s3_bucket, s3_bucket="made-by-us")
+        assert await create_bucket(settings) is True
+        assert await create_bucket(settings) is False
+        async with open_store(settings) as store:
+            await store.check()
+
+    async def test_a_bucket_is_not_made_with_a_wrong_secret(self, s3_bucket: S3Bucket):
+        with pytest.raises(Unavailable, match="SignatureDoesNotMatch"):
+            await create_bucket(s3_settings(s3_bucket, s3_bucket="not-ours", s3_secret_access_key="wrong"))
 
     async def test_a_server_that_hangs_is_not_ready_and_holds_nobody(self, store: ObjectStore, s3_server: S3Server):
         s3_server.process.pause()

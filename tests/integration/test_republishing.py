@@ -77,43 +77,35 @@ def test_a_backlog_in_one_queue_keeps_no_lost_message_of_another(
     assert repeated(db) == {lost}
 
 
-def test_a_job_that_was_overtaken_in_its_queue_is_published_again_whatever_waits(
-    db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue, redis_under_test: RedisServer
-) -> None:
-    lost, urgent = (new_job(db, republish_at=past(), queued_at=past(700), priority=number) for number in (5, 9))
-    ids = waiting(db, queue, 60)
-    upkeep = new_upkeep(republish_after=60)
-    upkeep.tick()
-    assert repeated(db) == set()
-    db.write(store.claim, ids[0], "node:1/1", 60.0)  # by a message that was published after the lost one
-    for _ in range(3):
-        upkeep.tick()
-    assert repeated(db) == {lost}
-    assert messages(redis_under_test) == 61
-    assert row(db, urgent)["republish_count"] == 0  # nobody has overtaken it among its equals
-
-
-def test_a_retry_is_published_after_its_pause_whatever_waits(
+def test_a_lost_message_is_sent_again_whatever_else_waits(
     db: Database, new_upkeep: NewUpkeep, queue: CeleryQueue
 ) -> None:
     waiting(db, queue, 5)
-    pausing = new_job(db, next_attempt_at=now_plus(60), republish_at=now_plus(60))
+    lost = new_job(db, republish_at=past())
+    new_upkeep().tick()
+    assert lost in repeated(db)
+
+
+def test_a_retry_stands_in_line_and_is_told_of_after_its_pause(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    pausing = new_job(db, republish_after=None, next_attempt_at=now_plus(60))
     upkeep = new_upkeep()
     upkeep.tick()
-    assert repeated(db) == set()
-    put(db, pausing, next_attempt_at=past(), republish_at=past())
+    assert messages(redis_under_test) == 0
+    put(db, pausing, next_attempt_at=past())
     upkeep.tick()
-    assert repeated(db) == {pausing}
+    assert messages(redis_under_test) == 1
 
 
 def test_of_lost_messages_the_most_urgent_is_sent_first_and_no_spec_is_read(db: Database) -> None:
     usual = new_job(db, republish_at=past(60))
     urgent = new_job(db, priority=9, republish_at=past())
-    found = db.read(repairs.unpublished, "default", empty=True)
+    found = db.read(repairs.unpublished, "default", messages=0)
     assert [job.id for job in found] == [urgent, usual]
     assert all("spec" in inspect(job).unloaded for job in found)
-    assert [job.id for job in db.read(repairs.unpublished, "default", empty=True, limit=1)] == [urgent]
-    assert db.read(repairs.unpublished, "git-heavy", empty=True) == []
+    assert [job.id for job in db.read(repairs.unpublished, "default", messages=0, limit=1)] == [urgent]
+    assert db.read(repairs.unpublished, "git-heavy", messages=0) == []
 
 
 def test_pauses_between_messages_double_up_to_a_limit(db: Database, new_upkeep: NewUpkeep) -> None:

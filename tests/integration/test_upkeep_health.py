@@ -17,6 +17,7 @@ from ansible_api.jobs.state import Status
 from ansible_api.objects import directory
 from ansible_api.settings import Settings
 from ansible_api.tasks import watched
+from ansible_api.tasks.drain import Drain
 from ansible_api.tasks.upkeep import Upkeep, UpkeepStep
 from ansible_api.tasks.watched import WatchedDatabase
 from tests.integration.rows import past, running, status
@@ -108,7 +109,7 @@ def test_a_fork_does_not_wait_for_an_object_store_that_hangs(
     monkeypatch.setattr(directory, "_sync_directory", hang)
     spool(settings.state_dir, running(db), 5)
     step = UpkeepStep(SimpleNamespace())
-    rounds = threading.Thread(target=step._run, args=(upkeep, 60.0))
+    rounds = threading.Thread(target=step._run, args=(upkeep, 60.0, Drain(SimpleNamespace()), None))
     rounds.start()
     assert hangs.wait(20)
     waited = threading.Timer(5, over.set)

@@ -6,14 +6,16 @@ import pytest
 from sqlalchemy import update
 
 from ansible_api.db import Database, now_plus
-from ansible_api.jobs import service, store, workers
+from ansible_api.jobs import queues, service, store, workers
 from ansible_api.jobs.model import WorkerNode
-from ansible_api.jobs.workers import WhyWaiting
+from ansible_api.jobs.why_waiting import WhyWaiting
+from ansible_api.routing import Queue
+from ansible_api.settings import QueueLimits
 from tests.integration.rows import new_job, past, put, running
 
 
-def why(db: Database, job_id: str) -> WhyWaiting:
-    waiting = db.read(service.view, "red", job_id).why_waiting
+def why(db: Database, job_id: str, **limits: QueueLimits) -> WhyWaiting:
+    waiting = db.read(service.view, "red", job_id, limits=limits).why_waiting
     assert waiting is not None
     return waiting
 
@@ -37,11 +39,47 @@ def test_a_free_slot_will_take_it(db: Database) -> None:
 def test_others_are_before_it_and_the_slots_are_taken(db: Database) -> None:
     serve(db, "default", slots=1)
     running(db)
-    urgent, first, other = new_job(db), new_job(db), new_job(db, queue="git-heavy")
-    put(db, urgent, priority=9)
-    last = new_job(db)
+    first, other = new_job(db), new_job(db, queue="git-heavy")
+    urgent, last = new_job(db, urgency=600.0), new_job(db)
     assert [why(db, job_id).position for job_id in (urgent, first, last, other)] == [1, 2, 3, 1]
-    assert why(db, last).message == "1 jobs run on the 1 slots that serve the queue default, and 2 wait before this one"
+    assert why(db, last).message.startswith("1 jobs run on the 1 slots that serve the queue default, and about 2 go")
+
+
+def test_jobs_of_other_teams_and_keys_go_before_it_as_many_as_its_own(db: Database) -> None:
+    serve(db, "default", slots=1)
+    for _ in range(9):
+        new_job(db, team="blue")
+    new_job(db, key_id="another")
+    first, second, third = (new_job(db) for _ in range(3))
+    assert [why(db, job_id).position for job_id in (first, second, third)] == [1, 4, 6]
+
+
+def test_its_queue_is_paused(db: Database) -> None:
+    serve(db, "default")
+    job_id = new_job(db)
+    db.write(queues.pause, Queue.DEFAULT, "key-1")
+    db.write(queues.pause, Queue.DEFAULT, "key-1")
+    assert why(db, job_id).reason == "queue_paused"
+    db.write(queues.resume, Queue.DEFAULT)
+    assert why(db, job_id).reason == "starting"
+
+
+def test_as_many_jobs_of_its_queue_run_as_may(db: Database) -> None:
+    serve(db, "default", slots=4)
+    running(db)
+    waiting = new_job(db)
+    assert why(db, waiting, default=QueueLimits(max_running=2)).reason == "starting"
+    full = why(db, waiting, default=QueueLimits(max_running=1))
+    assert full.reason == "queue_full"
+    assert "1 jobs of the queue default" in full.message
+
+
+def test_its_concurrency_group_is_full(db: Database) -> None:
+    serve(db, "default")
+    holder, waiting = (new_job(db, concurrency_group="web", concurrency_limit=1) for _ in range(2))
+    assert why(db, waiting).reason == "starting"
+    assert db.write(store.claim, holder, "node:1/1", 60.0)
+    assert why(db, waiting).message == f"its concurrency group web is full: {holder} runs"
 
 
 def test_jobs_of_other_queues_take_the_slots_of_a_worker_that_serves_several(db: Database) -> None:
@@ -51,8 +89,8 @@ def test_jobs_of_other_queues_take_the_slots_of_a_worker_that_serves_several(db:
     assert why(db, first).reason == "busy"
     serve(db, "default", slots=1, node="node:2")
     assert why(db, first).reason == "starting"
-    assert why(db, new_job(db)).message == (
-        "1 jobs run on the 2 slots that serve the queue default, and 1 wait before this one"
+    assert why(db, new_job(db)).message.startswith(
+        "1 jobs run on the 2 slots that serve the queue default, and about 1 go"
     )
 
 

@@ -13,9 +13,9 @@ ENVIRONMENT_BIN = str(Path(sys.executable).parent)
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), ENVIRONMENT_BIN, "/usr/sbin", "/sbin"])
 
 
-def require(program: str) -> str:
-    """The path of a program."""
-    return shutil.which(program, path=SEARCH_PATH) or missing(f"{program} is not installed")
+def require(program: str, *, first: str = "") -> str:
+    """The path of a program, looked for in a directory of its own first."""
+    return shutil.which(program, path=os.pathsep.join([first, SEARCH_PATH])) or missing(f"{program} is not installed")
 
 
 def require_namespaces() -> None:

@@ -52,6 +52,14 @@ def test_a_wrong_value_is_named_without_being_shown(environ: pytest.MonkeyPatch)
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["ampq://user:canary@rabbit", "rabbit:5672", "unix:///canary.sock", ""])
+def test_a_broker_of_another_kind_is_refused_without_its_password(environ: pytest.MonkeyPatch, url: str) -> None:
+    environ.setenv("ANSIBLE_API_BROKER_URL", url)
+    with pytest.raises(StartupError, match="ANSIBLE_API_BROKER_URL: begin with one of amqp://, amqps://") as caught:
+        load_settings()
+    assert "canary" not in str(caught.value)
+
+
 def test_a_secret_may_come_from_a_file(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("2:from-file\n")
     environ.delenv("ANSIBLE_API_MASTER_KEY")

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
+from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
-from ansible_api import __version__, celery, redis
+from ansible_api import __version__, celery, redis, tracing
 from ansible_api.api import (
     artifacts,
     credentials,
@@ -17,10 +19,13 @@ from ansible_api.api import (
     keys,
     logs,
     openapi,
+    queues,
     stream,
     webhooks,
 )
 from ansible_api.api.deps import Parts
+from ansible_api.api.feed import Feeder
+from ansible_api.api.metrics import QueueMetrics
 from ansible_api.api.middleware import RequestContext
 from ansible_api.api.publish import Publisher
 from ansible_api.credentials import store as credential_store
@@ -34,6 +39,8 @@ from ansible_api.schema import check_current
 from ansible_api.settings import Settings, load_settings
 
 SUMMARY = "Runs Ansible for pipelines and other services."
+# FastAPI's own would tell of exceptions and requests as they are, with what is secret in them; ours is in `tracing`.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -42,15 +49,24 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            tracing.start("ansible-api")
+            stack.push_async_callback(to_thread.run_sync, tracing.stop)
             app.state.parts = await _open(settings, stack)
             yield
 
-    app = FastAPI(title="ansible-api", version=__version__, summary=SUMMARY, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="ansible-api",
+        version=__version__,
+        summary=SUMMARY,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
+    )
     app.state.settings = settings
     app.add_middleware(RequestContext)
     errors.install(app)
     openapi.install(app)
-    for door in (jobs, artifacts, logs, stream, credentials, keys, deliveries, webhooks, health):
+    for door in (jobs, artifacts, logs, stream, credentials, keys, deliveries, webhooks, queues, health):
         app.include_router(door.router)
     return app
 
@@ -74,6 +90,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
     sender = celery.create_sender(settings)
     stack.callback(celery.dispose, sender)
     queue = CeleryQueue(sender)
+    publisher = Publisher(queue, timeout=settings.broker_timeout)
+    feeder = Feeder(db, publisher, settings)
+    await stack.enter_async_context(feeder.running())
     return Parts(
         settings=settings,
         db=db,
@@ -81,7 +100,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Parts:
         objects=await stack.enter_async_context(open_store(settings)),
         cipher=cipher,
         queue=queue,
-        publisher=Publisher(queue, timeout=settings.broker_timeout),
+        publisher=publisher,
+        feeder=feeder,
+        queue_metrics=QueueMetrics(db, settings.queue_limits),
         probes=anyio.CapacityLimiter(1),
         trials=anyio.CapacityLimiter(4),
     )

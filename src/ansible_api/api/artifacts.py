@@ -47,7 +47,7 @@ class ArtifactList(BaseModel):
 
 @router.get("/{job_id}/artifacts", response_model=ArtifactList, responses=problems(401, 403, 404, 503))
 async def list_artifacts(caller: Viewer, service: Service, job_id: str) -> Response:
-    """What the play of the last attempt left; nothing before it has ended."""
+    """What the play of the last attempt left; nothing before it has ended. Files that have expired are named, too."""
     job = await service.db.read(_job, caller.team, job_id)
     found = job.artifacts or {"data": {}, "files": [], "left_out": []}
     files = [
@@ -63,7 +63,7 @@ async def list_artifacts(caller: Viewer, service: Service, job_id: str) -> Respo
         200: {"content": {"application/octet-stream": {}}},
         206: {"description": "The part that `Range` asked for"},
         307: {"description": "The file lies at `Location`"},
-        **problems(401, 403, 404, 416, 503),
+        **problems(401, 403, 404, 410, 416, 503),
     },
 )
 async def get_artifact(
@@ -74,7 +74,7 @@ async def get_artifact(
     wanted: WantedPart,
 ) -> Response:
     """One file that the play left."""
-    job = await service.db.read(_job, caller.team, job_id)
+    job = await service.db.read(_job_with_files, caller.team, job_id)
     for number, file in enumerate((job.artifacts or {}).get("files", ())):
         if file["name"] == name:
             key, filename = keys.artifact(job.id, job.attempt, number), name.rpartition("/")[2]
@@ -84,4 +84,9 @@ async def get_artifact(
 
 
 def _job(session: Session, team: str, job_id: str) -> Job:
+    return store.get_of_team(session, team, job_id)
+
+
+def _job_with_files(session: Session, team: str, job_id: str) -> Job:
+    store.with_log(session, team, job_id)
     return store.get_of_team(session, team, job_id)

@@ -10,6 +10,8 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
+from ansible_api.api.feed import Feeder
+from ansible_api.api.metrics import QueueMetrics
 from ansible_api.api.publish import Publisher
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import AsyncDatabase
@@ -33,6 +35,8 @@ class Parts:
     cipher: Cipher
     queue: CeleryQueue
     publisher: Publisher
+    feeder: Feeder
+    queue_metrics: QueueMetrics
     probes: anyio.CapacityLimiter  # threads that ask the broker whether it is there
     trials: anyio.CapacityLimiter  # threads that try credentials out
 
@@ -65,3 +69,13 @@ def _with_role(needed: Role) -> Callable[[Parts, HTTPAuthorizationCredentials | 
 Viewer = Annotated[Holder, Depends(_with_role(Role.VIEWER))]
 Submitter = Annotated[Holder, Depends(_with_role(Role.SUBMITTER))]
 Admin = Annotated[Holder, Depends(_with_role(Role.ADMIN))]
+
+
+async def _operator(service: Service, caller: Admin) -> Holder:
+    """What concerns all teams is for the admins of one of them."""
+    if caller.team != service.settings.operator_team:
+        raise Forbidden(f"this concerns all teams: it takes an admin of the team {service.settings.operator_team}")
+    return caller
+
+
+Operator = Annotated[Holder, Depends(_operator)]

@@ -260,6 +260,7 @@ JOB_QUEUED: Mapping[str, Any] = {
     "plan": None,
     "artifacts": None,
     "relaunch_of": None,
+    "key_id": "5d0c9f4e8b7a6c3d2e1f0a9b",
     "options": {**OPTIONS, "priority": 5},
     "progress": {"current_play": None, "current_task": None, "hosts_ok": 0, "hosts_failed": 0, "hosts_pending": 2},
     "timings": {},

@@ -54,9 +54,9 @@ async def ready(service: Service) -> Response:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics() -> Response:
-    """Metrics of this process, in Prometheus' text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(service: Service) -> Response:
+    """Metrics of this process and of the queues, in Prometheus' text format."""
+    return Response(generate_latest() + await service.queue_metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _checks(service: Parts) -> dict[str, Callable[[], Awaitable[object]]]:

@@ -3,14 +3,18 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
+from structlog.contextvars import bind_contextvars
 
 from ansible_api.api import PREFIX, examples
 from ansible_api.api.answers import answer, answer_with_etag
@@ -23,11 +27,13 @@ from ansible_api.deliveries.schemas import DeliveryList, delivery_list
 from ansible_api.errors import FieldError, InvalidRequest
 from ansible_api.jobs import listing, store
 from ansible_api.jobs import service as jobs
+from ansible_api.jobs.model import Job
 from ansible_api.jobs.relaunch import Relaunch, relaunched
 from ansible_api.jobs.schemas import HostList, JobPage, JobView, host_view
 from ansible_api.jobs.service import Submission
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
+from ansible_api.jobs.text import RepoUrl
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.telemetry import JOBS_SUBMITTED
 
@@ -118,10 +124,17 @@ def _relaunched(session: Session, team: str, job_id: str, wish: Relaunch) -> Job
 
 async def _submitted(request: Request, service: Parts, submission: Submission, wait: Patience) -> Response:
     """Write the job, tell the workers, and wait for its end as long as the caller wants to."""
-    job, is_new = await _accepted(request, service, submission)
+    job, how, replaced = await _accepted(request, service, submission)
+    is_new = how is not Accepted.BEFORE
+    bind_contextvars(job_id=job.id, attempt=job.attempt, queue=job.queue)
     if is_new:
         JOBS_SUBMITTED.labels(job.queue).inc()
-        await service.publisher.enqueue(job)
+    if how is Accepted.PUBLISHED:
+        await service.publisher.enqueue(job.id, attempt=1, queue=job.queue, priority=job.priority)
+    elif how is Accepted.IN_LINE:
+        service.feeder.nudge(job.queue)
+    for one in replaced:
+        await service.publisher.close(one)
     if wait.seconds:
         await until_ended(request, service, submission.team, job.id, wait.seconds)
         job = await _look(request, service, submission.team, job.id)
@@ -131,7 +144,18 @@ async def _submitted(request: Request, service: Parts, submission: Submission, w
     return answer(job, 200, headers)
 
 
-async def _accepted(request: Request, service: Parts, submission: Submission) -> tuple[JobView, bool]:
+class Accepted(Enum):
+    """What comes next for a job that was sent."""
+
+    BEFORE = auto()  # nothing: an earlier request with its Idempotency-Key has made it
+    PUBLISHED = auto()  # the broker is told of it now
+    IN_LINE = auto()
+
+
+Answered = tuple[JobView, Accepted, Sequence[Job]]  # the last: jobs that were canceled in its favour
+
+
+async def _accepted(request: Request, service: Parts, submission: Submission) -> Answered:
     base_url = _base_url(request, service)
     try:
         return await service.db.write(_accept, service, submission, base_url)
@@ -142,55 +166,75 @@ async def _accepted(request: Request, service: Parts, submission: Submission) ->
         return await service.db.write(_accept, service, submission, base_url)
 
 
-def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> tuple[JobView, bool]:
-    job, is_new = jobs.submit(session, service.cipher, submission, service.settings)
+def _accept(session: Session, service: Parts, submission: Submission, base_url: str) -> Answered:
+    made = jobs.submit(session, service.cipher, submission, service.settings)
+    job, is_new = made.job, made.is_new
     url = submission.spec.options.callback_url
     if is_new and url is not None:
         deliveries.plan(session, service.cipher, team=job.team, job_id=job.id, url=url)
-    return jobs.views(session, [job], base_url=base_url)[0], is_new
+    how = Accepted.BEFORE if not is_new else Accepted.PUBLISHED if job.republish_at else Accepted.IN_LINE
+    return jobs.views(session, [job], base_url=base_url)[0], how, made.replaced
 
 
 Label = Annotated[str, StringConstraints(pattern=r"^[^=]{1,63}=.{0,255}$")]
+KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
+# In every time zone years that databases know.
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+SearchText = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
 
 
 class JobFilter(BaseModel):
-    """Which jobs to list; unknown parameters are refused."""
+    """Which jobs to list: those for which all of it is true; unknown parameters are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     status: list[Status] = Field([], description="repeat it for several")
     queue: Queue | None = Field(None, description=f"one of {', '.join(JOB_QUEUES)}")
-    label: list[Label] = Field([], description="NAME=VALUE; repeat it for jobs that have them all")
+    repo: RepoUrl | None = Field(None, description="`source.repo`, as it was given")
+    key: KeyId | None = Field(None, description="`key_id` of the job: the API key that submitted it")
+    label: list[Label] = Field([], max_length=20, description="NAME=VALUE; repeat it for jobs that have them all")
+    created_after: Moment | None = Field(None, description="not before that time, such as 2026-01-15T10:00:00Z")
+    created_before: Moment | None = Field(None, description="before that time")
+    text: SearchText | None = Field(
+        None, description="a part of the playbook's path, of repository, collection, role, or of a label; in any case"
+    )
     limit: int = Field(25, ge=1, le=100)
     cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+
+    def of_store(self) -> listing.Filter:
+        return listing.Filter(
+            statuses=self.status,
+            queue=self.queue,
+            repo=self.repo,
+            key_id=self.key,
+            labels=[tuple(label.split("=", 1)) for label in self.label],
+            created_after=self.created_after,
+            created_before=self.created_before,
+            text=self.text,
+        )
 
 
 @router.get("", response_model=JobPage, responses=problems(401, 403, 422, 503))
 async def list_jobs(
     request: Request, caller: Viewer, service: Service, wanted: Annotated[JobFilter, Query()]
 ) -> Response:
-    """The jobs of your team, newest first."""
+    """The jobs of your team, newest first.
+
+    One call looks at some 2,000 jobs: with `text`, times, or several filters at once, a page may have fewer than
+    `limit` or none, and `next_cursor` goes on behind them. The list has ended when `next_cursor` is null.
+    """
     before = _from_cursor(wanted.cursor)
-    items = await service.db.read(_listed, caller.team, wanted, before, _base_url(request, service))
-    if len(items) <= wanted.limit:
-        return answer(JobPage(items=items, next_cursor=None))
-    cursor = _to_cursor(items[wanted.limit - 1].id)
-    page = JobPage(items=items[: wanted.limit], next_cursor=cursor)
-    return answer(page, headers={"Link": f'<{_next(request, cursor)}>; rel="next"'})
+    page = await service.db.read(_listed, caller.team, wanted, before, _base_url(request, service))
+    if page.next_cursor is None:
+        return answer(page)
+    return answer(page, headers={"Link": f'<{_next(request, page.next_cursor)}>; rel="next"'})
 
 
-def _listed(session: Session, team: str, wanted: JobFilter, before: str | None, base_url: str) -> list[JobView]:
-    """One more than wanted: whether there is a next page."""
-    rows = listing.page(
-        session,
-        team,
-        limit=wanted.limit + 1,
-        before=before,
-        statuses=wanted.status,
-        queue=wanted.queue,
-        labels=[tuple(label.split("=", 1)) for label in wanted.label],
-    )
-    return jobs.views(session, rows, base_url=base_url, brief=True)
+def _listed(session: Session, team: str, wanted: JobFilter, before: str | None, base_url: str) -> JobPage:
+    found = listing.page(session, team, wanted.of_store(), limit=wanted.limit, before=before)
+    items = jobs.views(session, found.jobs, base_url=base_url, brief=True)
+    return JobPage(items=items, next_cursor=None if found.more is None else _to_cursor(found.more))
 
 
 def _next(request: Request, cursor: str) -> str:
@@ -261,7 +305,8 @@ def _deliveries(session: Session, team: str, job_id: str) -> DeliveryList:
 
 
 async def _look(request: Request, service: Parts, team: str, job_id: str) -> JobView:
-    return await service.db.read(jobs.view, team, job_id, base_url=_base_url(request, service))
+    limits = service.settings.queue_limits
+    return await service.db.read(jobs.view, team, job_id, base_url=_base_url(request, service), limits=limits)
 
 
 def _base_url(request: Request, service: Parts) -> str:

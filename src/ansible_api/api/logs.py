@@ -34,7 +34,7 @@ def _media_type(form: Form) -> str:
         200: {"content": {"text/plain": {}, "application/x-ndjson": {}}},
         206: {"description": "The part that `Range` asked for; `/*`: the log still grows"},
         307: {"description": "The stored log lies at `Location`"},
-        **problems(401, 403, 404, 416, 422, 503),
+        **problems(401, 403, 404, 410, 416, 422, 503),
     },
 )
 async def get_log(
@@ -54,6 +54,7 @@ async def get_log(
 
 
 def _job_and_product(session: Session, team: str, job_id: str, kind: str) -> tuple[Job, JobObject | None]:
+    store.with_log(session, team, job_id)
     job = store.get_of_team(session, team, job_id)
     return job, store.product(session, job, kind)
 

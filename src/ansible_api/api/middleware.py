@@ -9,10 +9,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from ansible_api import tracing
 from ansible_api.api.errors import problem
 from ansible_api.errors import AnsibleApiError
 from ansible_api.logs import get_logger
 from ansible_api.telemetry import REQUESTS
+from ansible_api.tracing import Attributes, Kind, Span
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 TRACE_PARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
@@ -26,6 +28,7 @@ class Exchange:
     """One request and what is known of its answer."""
 
     scope: Scope
+    span: Span
     started: float = field(default_factory=time.perf_counter)
     status: int = 0  # 0: nothing was answered yet
 
@@ -38,8 +41,27 @@ class Exchange:
         seconds = time.perf_counter() - self.started
         method = self.scope["method"] if self.scope["method"] in METHODS else "other"
         REQUESTS.labels(method, self.route, self.status).observe(seconds)
+        self._end_span(method)
         if self.route not in QUIET:
-            log.info("request", method=method, route=self.route, status=self.status, ms=round(1000 * seconds, 1))
+            about = {"method": method, "route": self.route, "status": self.status, "ms": round(1000 * seconds, 1)}
+            log.info("request", **about, **self._job)
+
+    @property
+    def _job(self) -> dict[str, str]:
+        """The job that the address names; handlers bind others."""
+        job_id = self.scope.get("path_params", {}).get("job_id")
+        return {} if job_id is None else {"job_id": job_id}
+
+    def _end_span(self, method: str) -> None:
+        about: Attributes = {
+            "http.request.method": method,
+            "http.route": self.route,
+            "http.response.status_code": self.status,
+        }
+        failed = self.status == 0 or self.status >= 500
+        error = f"answered {self.status}" if failed else None
+        self.span.note(about, name=f"{method} {self.route}", error=error)
+        self.span.end()
 
 
 class RequestContext:
@@ -54,8 +76,11 @@ class RequestContext:
         given = Headers(scope=scope)
         request_id = _matching(REQUEST_ID, given.get("x-request-id")) or secrets.token_hex(12)
         trace_parent = _matching(TRACE_PARENT, given.get("traceparent"))
-        exchange = Exchange(scope)
-        scope.setdefault("state", {})["trace_parent"] = trace_parent
+        exchange = Exchange(scope, _begin(scope, trace_parent))
+        trace_parent = scope.setdefault("state", {})["trace_parent"] = exchange.span.traceparent
+        about = {"request_id": request_id}
+        if (trace := tracing.trace_id(trace_parent)) is not None:
+            about["trace_id"] = trace
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,7 +91,7 @@ class RequestContext:
                     headers["traceparent"] = trace_parent
             await send(message)
 
-        with bound_contextvars(request_id=request_id):
+        with bound_contextvars(**about):
             await self._answer(exchange, receive, send_with_headers)
         return None
 
@@ -81,6 +106,13 @@ class RequestContext:
             await problem(AnsibleApiError(detail))(exchange.scope, receive, send)
         finally:
             exchange.record()
+
+
+def _begin(scope: Scope, parent: str | None) -> Span:
+    """Probes come every few seconds: nobody wants to see them."""
+    if scope["path"] in QUIET:
+        return Span(parent)
+    return tracing.begin("request", parent=parent, kind=Kind.SERVER)
 
 
 def _matching(pattern: re.Pattern[str], text: str | None) -> str | None:

@@ -31,6 +31,7 @@ PROBLEMS: Mapping[int, tuple[type[errors.AnsibleApiError], ...]] = {
     403: (errors.Forbidden,),
     404: (errors.NotFound,),
     409: (errors.Conflict,),
+    410: (errors.Expired,),
     413: (errors.BodyTooLarge,),
     415: (errors.UnsupportedMediaType,),
     416: (errors.RangeNotSatisfiable,),

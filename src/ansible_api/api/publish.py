@@ -11,8 +11,10 @@ from anyio import to_thread
 
 from ansible_api.dispatch import JobQueue
 from ansible_api.errors import Unavailable
+from ansible_api.jobs.model import Job
 from ansible_api.jobs.schemas import JobView
 from ansible_api.logs import get_logger
+from ansible_api.routing import Queue
 
 THREADS = 4
 PAUSE = 2.0  # without any attempt, after one that failed
@@ -28,14 +30,11 @@ class Publisher:
         self._resume_at = 0.0
         self._failures = 0
 
-    async def enqueue(self, job: JobView) -> None:
+    async def enqueue(self, job_id: str, *, attempt: int, queue: Queue, priority: int) -> None:
         """A job waits."""
-        await self._send(
-            job.id,
-            lambda: self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=job.queue, priority=job.priority),
-        )
+        await self._send(job_id, lambda: self._queue.enqueue(job_id, attempt=attempt, queue=queue, priority=priority))
 
-    async def close(self, job: JobView) -> None:
+    async def close(self, job: Job | JobView) -> None:
         """A job ended that no worker had."""
         await self._send(job.id, lambda: self._queue.close(job.id, attempt=job.attempt))
 

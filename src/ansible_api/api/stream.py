@@ -38,7 +38,7 @@ class EventPage(BaseModel):
     next_after: int = Field(description="`after` of the next page")
 
 
-@router.get("/{job_id}/events", response_model=EventPage, responses=problems(401, 403, 404, 422, 503))
+@router.get("/{job_id}/events", response_model=EventPage, responses=problems(401, 403, 404, 410, 422, 503))
 async def list_events(
     caller: Viewer,
     service: Service,
@@ -50,7 +50,7 @@ async def list_events(
 
     A page ends at `limit` events or at about 4 MiB, with one event at least. An empty page: there are no more yet.
     """
-    standing = await service.db.read(store.standing, caller.team, job_id)
+    standing = await service.db.read(store.with_log, caller.team, job_id)
     items = [event async for event in _page(_reader(service, job_id, standing), standing, after, limit)]
     return answer(EventPage(items=items, next_after=items[-1].seq if items else after))
 
@@ -73,7 +73,7 @@ async def _page(reader: EventReader, standing: Standing, after: int, limit: int)
     response_class=EventSourceResponse,
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "`event` frames, then one `end` with the job"},
-        **problems(401, 403, 404, 422, 503),
+        **problems(401, 403, 404, 410, 422, 503),
     },
 )
 async def stream(
@@ -85,7 +85,7 @@ async def stream(
     last_event_id: Annotated[int | None, Header(ge=0, le=LAST_SEQ)] = None,
 ) -> Response:
     """Events as they happen, from the first one or after the one you have, until the job has ended."""
-    standing = await service.db.read(store.standing, caller.team, job_id)
+    standing = await service.db.read(store.with_log, caller.team, job_id)
     base_url = service.settings.base_url(str(request.base_url))
     seen = _Seen(standing, after if last_event_id is None else last_event_id)
     frames = _frames(service, caller.team, job_id, seen, base_url)

@@ -16,6 +16,7 @@ COMMANDS = {
     "worker": "worker",
     "flower": "flower",
     "db": "db",
+    "bucket": "bucket",
     "keys": "keys",
     "webhook-secret": "webhook_secret",
     "submit": "submit",
@@ -24,6 +25,7 @@ COMMANDS = {
     "jobs": "jobs",
     "cancel": "cancel",
     "relaunch": "relaunch",
+    "queues": "queues",
 }
 
 

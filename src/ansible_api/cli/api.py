@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ansible_api import loading
 from ansible_api.logs import configure_logs
 from ansible_api.settings import load_settings
 
@@ -20,6 +21,7 @@ def api(
     fd: Annotated[int | None, typer.Option(help="Listen on this inherited socket instead.")] = None,
 ) -> None:
     """Serve the REST API: one process; start as many as you need behind a load balancer."""
+    loading.begin()
     import uvicorn
 
     from ansible_api.api.app import create_app
@@ -28,8 +30,10 @@ def api(
     configure_logs(settings.log_level)
     if fd is not None:
         _send_at_once(fd)
+    served = create_app(settings)
+    loading.end()
     uvicorn.run(
-        create_app(settings),
+        served,
         host=host,
         port=port,
         fd=fd,

@@ -77,6 +77,15 @@ class Client:
         items: list[Json] = self._call("GET", f"jobs/{_segment(job_id)}/hosts").get("items", [])
         return items
 
+    def queues(self) -> list[Json]:
+        """All queues, with their workers."""
+        items: list[Json] = self._call("GET", "queues")["items"]
+        return items
+
+    def queue(self, name: str, verb: str) -> Json:
+        """Pause or resume a queue."""
+        return self._call("POST", f"queues/{_segment(name)}/{verb}")
+
     def cancel(self, job_id: str) -> Json:
         """Ask for the end of a job."""
         return self._call("POST", f"jobs/{_segment(job_id)}/cancel")

@@ -131,6 +131,30 @@ def _source(job: Json) -> str:
     return clean_line(f"{name} {' '.join(path) if isinstance(path, list) else path}")
 
 
+def queue_table(queues: Sequence[Json]) -> Table:
+    """Queues, one a line."""
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("queue", "waiting", "delayed", "oldest", "running", "slots", "workers", "state"):
+        table.add_column(name, justify="left" if name in ("queue", "state") else "right")
+    for queue in queues:
+        oldest, workers = queue.get("oldest_seconds"), queue["workers"]
+        draining = sum(1 for worker in workers if worker.get("drain_at"))
+        state, style = ("paused", "yellow") if queue.get("paused_at") else ("", "")
+        if not workers and queue["depth"]:
+            state, style = "no worker", "bold red"
+        table.add_row(
+            clean_line(queue["name"]),
+            str(queue["depth"]),
+            str(queue["delayed"]),
+            "" if oldest is None else duration({"waiting": oldest}),
+            str(queue["running"]),
+            f"{queue['busy']}/{queue['slots']}",
+            f"{len(workers)}" + (f" ({draining} draining)" if draining else ""),
+            Text(state, style),
+        )
+    return table
+
+
 def job_details(job: Json) -> Table:
     """Everything about one job."""
     table = Table("", "", box=None, show_header=False)

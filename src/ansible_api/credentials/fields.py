@@ -34,7 +34,7 @@ from ansible_api.credentials.text import (
 class Part(BaseModel):
     """A part of a request. Unknown fields are refused; values never appear in an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class Fields(Part):

@@ -58,7 +58,7 @@ _AnyNamedElsewhere: Any = _any_kind(NamedElsewhere, "Replacement")
 class NewCredential(RootModel[Named]):
     """The request that stores a credential: its name, its kind and the fields of that kind."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
     root: _AnyNamed
 
@@ -66,7 +66,7 @@ class NewCredential(RootModel[Named]):
 class CredentialReplacement(RootModel[NamedElsewhere]):
     """The request that stores a credential in the place of another: its kind and the fields of that kind."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
     root: _AnyNamedElsewhere
 

@@ -19,10 +19,19 @@ EXCERPT = 1024  # characters of an answer that are kept
 
 
 def attempt(
-    url: str, message_id: str, body: str, signing_secrets: Sequence[SecretStr], *, policy: Policy, timeout: float
+    url: str,
+    message_id: str,
+    body: str,
+    signing_secrets: Sequence[SecretStr],
+    *,
+    policy: Policy,
+    timeout: float,
+    trace_parent: str | None = None,
 ) -> Answer | AnsibleApiError:
     """Post the signed body once; an error is an answer too."""
     headers = signed_headers(message_id, datetime.now(UTC), body, signing_secrets)
+    if trace_parent is not None:
+        headers = {**headers, "traceparent": trace_parent}
     try:
         return post(url, content=body.encode(), headers=headers, timeout=timeout, policy=policy)
     except AnsibleApiError as error:

@@ -1,8 +1,8 @@
 """SQL of webhooks: planned with the job, released at its end, attempted from rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -17,13 +17,14 @@ from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import TERMINAL
 
 VANISHED = "the sender vanished"
+Outcome = Literal["pending", "delivered", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What follows an attempt: a final state, or another attempt after a pause in seconds."""
 
-    state: str
+    state: Outcome
     pause: float | None = None
 
 
@@ -201,6 +202,12 @@ def get_of_team(session: Session, team: str, delivery_id: str) -> Delivery:
 def attempts_of(session: Session, delivery_id: str) -> Sequence[DeliveryAttempt]:
     wanted = select(DeliveryAttempt).where(DeliveryAttempt.delivery_id == delivery_id)
     return session.scalars(wanted.order_by(DeliveryAttempt.number)).all()
+
+
+def unsettled(session: Session, job_ids: Collection[str]) -> Sequence[str]:
+    """Those of the jobs that have a webhook which is still to be sent."""
+    open_ones = (Delivery.job_id.in_(job_ids), Delivery.state.in_(("waiting", "pending")))
+    return session.scalars(select(Delivery.job_id).where(*open_ones).distinct()).all()
 
 
 def list_for_job(session: Session, job_id: str) -> Sequence[tuple[Delivery, Sequence[DeliveryAttempt]]]:

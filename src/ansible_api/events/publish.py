@@ -8,6 +8,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from typing import cast
 
@@ -42,7 +43,10 @@ class Publisher:
         self._writer, self._reader = SpoolWriter(spool), SpoolReader.open(spool)
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"events {job_id}", daemon=True)
+        # Its log lines speak of the job, too.
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name=f"events {job_id}", daemon=True
+        )
         self._pending: list[Line] = []
         self._sent = Place()  # events in the stream or in segments
         self._stored = Place()  # events in segments

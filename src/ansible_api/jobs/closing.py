@@ -42,21 +42,26 @@ def close(
     """Record what was stored of an ended job's log; False: that was done before, or another count of events is known.
 
     A log that could not be stored leaves the job unclosed, for as long as that is tried again. A whole one takes the
-    place of less, however late it comes: nothing of it was deleted.
+    place of less, however late it comes: nothing of it was deleted, unless it has expired.
     """
     known = Job.events.is_not_distinct_from(events)
-    improvable = Job.log_status != LogStatus.STORED if log_status is LogStatus.STORED else Job.closed_at.is_(None)
+    settled = (LogStatus.STORED, LogStatus.EXPIRED)
+    improvable = Job.log_status.not_in(settled) if log_status is LogStatus.STORED else Job.closed_at.is_(None)
     guards = (Job.id == job_id, Job.attempt == attempt, Job.status.in_(TERMINAL), improvable, known)
     if change(session, *guards, log_status=log_status) == 0:
         return False
     final = () if log_status is not LogStatus.FAILED else (Job.republish_count >= CLOSE_TRIES,)
-    change(session, Job.id == job_id, *final, closed_at=now_plus(), republish_at=None)
     retain_days = session.execute(select(Job.spec).where(Job.id == job_id)).scalar_one()["options"].get("retain_days")
+    expires_at = None if retain_days is None else now_plus(retain_days * 86_400.0)
+    change(session, Job.id == job_id, *final, closed_at=now_plus(), republish_at=None, log_expires_at=expires_at)
     for product in products:
-        if retain_days is not None:
-            product.expires_at = now_plus(retain_days * 86_400.0)
         session.merge(product)
     return True
+
+
+def count_once(session: Session, job_id: str) -> bool:
+    """Take the right to count an ended job in metrics; False: it was counted, and is closed once more."""
+    return change(session, Job.id == job_id, Job.counted_at.is_(None), counted_at=now_plus()) == 1
 
 
 def rescued(session: Session, job_id: str, attempt: int, *, events: int | None, stored: int) -> bool:
@@ -68,7 +73,7 @@ def rescued(session: Session, job_id: str, attempt: int, *, events: int | None, 
     partial = wanted.where(JobObject.kind == "events", Job.log_status == LogStatus.PARTIAL)
     if not counted and (session.scalar(partial) or 0) >= stored:
         return False
-    closed = (Job.closed_at.is_not(None), Job.log_status != LogStatus.STORED)
+    closed = (Job.closed_at.is_not(None), Job.log_status.not_in((LogStatus.STORED, LogStatus.EXPIRED)))
     again = {"closed_at": None, "log_status": LogStatus.PENDING, "republish_at": now_plus(), "republish_count": 0}
     if change(session, *this, *closed, **again) == 0:
         return False

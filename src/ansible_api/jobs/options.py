@@ -12,8 +12,21 @@ LabelName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?$", max_length=63)
 ]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,255}$")]
+GroupName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:@-]*$", max_length=128)]
 TaskTitle = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*$", max_length=255)]
 VariableValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=32_768)]
+
+
+class Concurrency(Model):
+    """Of the team's jobs that name one group no more than `limit` run at once, whatever their queues."""
+
+    group: GroupName
+    limit: int = Field(1, ge=1, le=1000)
+    on_conflict: Literal["queue", "reject", "cancel_running", "replace_queued"] = Field(
+        "queue",
+        description="when the group is full: wait; be refused with 409; cancel its running jobs that have run longest,"
+        " to make room; cancel its jobs that wait, to take their place",
+    )
 
 
 class Options(Model):
@@ -44,11 +57,12 @@ class Options(Model):
     max_hosts: int | None = Field(None, ge=1, description="do not begin when more hosts would be played on")
     queue: Queue | None = Field(None, strict=False)
     priority: int = Field(DEFAULT_PRIORITY, ge=0, le=HIGHEST_PRIORITY, description="9 is most urgent")
+    concurrency: Concurrency | None = None
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=20)
     on_worker_loss: Literal["lost", "rerun"] = Field(
         "lost", description="what becomes of a job whose worker vanished while it played; rerun plays it again"
     )
-    retain_days: int | None = Field(None, ge=1, le=3650, description="keep the log so long")
+    retain_days: int | None = Field(None, ge=1, le=3650, description="keep the log and the files so long")
     dry_run: Literal["plan"] | None = Field(
         None, description="prepare everything, say what would run on which hosts, and touch none"
     )

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, exists, or_, select, true
-from sqlalchemy.orm import Session, aliased, load_only
+from sqlalchemy import select
+from sqlalchemy.orm import Session, load_only
 
 from ansible_api.db import now_plus
 from ansible_api.jobs import store
+from ansible_api.jobs.line import published
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.state import Status
 
@@ -68,27 +69,20 @@ def expire_lease_of(session: Session, dead: DeadAttempt) -> Job | None:
 
 
 def unclaimed(session: Session) -> Sequence[str]:
-    """The queues of jobs that nobody has claimed for too long."""
+    """The queues of jobs that were published, and that nobody has claimed for too long."""
     waiting = (Job.status == Status.QUEUED, Job.republish_at <= now_plus())
     return session.scalars(select(Job.queue).where(*waiting).distinct()).all()
 
 
-def unpublished(session: Session, queue: str, *, empty: bool, limit: int = 500) -> Sequence[Job]:
-    """Jobs of a queue that have no message, the most urgent first, with the columns that publishing takes.
-
-    Those are retries whose pause is over, and jobs whose message was lost: all that nobody has claimed for too long
-    when the broker's queue is `empty`; else those that have been overtaken, as a queue is served in its order.
+def unpublished(session: Session, queue: str, *, messages: int, limit: int = 500) -> Sequence[Job]:
+    """Jobs of a queue whose message may be lost: those that nobody has claimed for too long, if the broker holds fewer
+    `messages` than jobs were published; the most urgent first, with the columns that publishing takes.
     """
-    later = aliased(Job)
-    overtaken = (
-        exists()
-        .where(later.status == Status.RUNNING, later.queue == queue, later.priority == Job.priority)
-        .where(later.queued_at > Job.queued_at)
-    )
-    retry = and_(Job.next_attempt_at.is_not(None), Job.republish_count == 0)
+    if messages >= published(session, queue):
+        return []
     columns = load_only(Job.id, Job.attempt, Job.queue, Job.priority, Job.republish_count)
     waiting = (Job.status == Status.QUEUED, Job.queue == queue, Job.republish_at <= now_plus())
-    lost = select(Job).options(columns).where(*waiting, true() if empty else or_(retry, overtaken))
+    lost = select(Job).options(columns).where(*waiting)
     return session.scalars(lost.order_by(Job.priority.desc(), Job.republish_at).limit(limit)).all()
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ansible_api.jobs.model import Job, JobAttempt, JobHost
 from ansible_api.jobs.state import Phase, Status
-from ansible_api.jobs.workers import WhyWaiting
+from ansible_api.jobs.why_waiting import WhyWaiting
 from ansible_api.routing import Queue
 
 
@@ -89,6 +89,7 @@ class JobView(Answer):
         description="what the play left: `data` of set_stats, `files`, and those `left_out`; lists do without"
     )
     relaunch_of: str | None = Field(description="the job that this one repeats")
+    key_id: str = Field(description="the API key that submitted it")
     options: dict[str, Any]
     progress: Progress
     timings: dict[str, float] = Field(description="seconds spent in each phase")
@@ -96,7 +97,7 @@ class JobView(Answer):
     error: JobFailure | None
     log_status: str = Field(
         description="pending; stored: the log has every event that the play reported; partial: its end may be missing; "
-        "failed: it could not be stored yet, which is tried again for a day"
+        "failed: it could not be stored yet, which is tried again for a day; expired: it has had its time"
     )
     log_url: str
 
@@ -159,6 +160,7 @@ def job_view(
         plan=None if brief else job.plan,
         artifacts=None if brief else job.artifacts,
         relaunch_of=job.relaunch_of,
+        key_id=job.key_id,
         options=_without(job.spec["options"], "env", "limit") if brief else job.spec["options"],
         progress=Progress(
             current_play=job.current_play,

@@ -1,7 +1,8 @@
 """What callers may do with jobs: submit, look and cancel."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from sqlalchemy.orm import Session
 
@@ -11,17 +12,19 @@ from ansible_api.db import new_id
 from ansible_api.egress import EgressDenied, Policy, check_url
 from ansible_api.egress.policy import check_host
 from ansible_api.errors import Conflict, FieldError, IdempotencyMismatch, InvalidRequest, Unavailable
-from ansible_api.jobs import attempts, secrets, store
+from ansible_api.jobs import attempts, groups, line, repositories, secrets, store
+from ansible_api.jobs.fairness import Group
 from ansible_api.jobs.model import IdempotencyKey, Job
 from ansible_api.jobs.schemas import JobView, job_view
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Status
 from ansible_api.jobs.text import repo_scheme
-from ansible_api.jobs.workers import why_waiting
-from ansible_api.routing import route
-from ansible_api.settings import Settings
+from ansible_api.jobs.why_waiting import why_waiting
+from ansible_api.routing import Route, route
+from ansible_api.settings import QueueLimits, Settings
 
 CANCEL_TRIES = 5
+REPLACED_AT_ONCE = 500  # by one submission, which holds the group's lock meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,15 @@ class Submission:
     relaunch_of: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What a submission has led to."""
+
+    job: Job
+    is_new: bool  # False: its Idempotency-Key had made it before
+    replaced: Sequence[Job] = ()  # canceled in its favour, and to be closed: of them `id` and `attempt` are there
+
+
 def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | None) -> None:
     """Refuse what this installation does not run; needs no database."""
     errors = [
@@ -50,12 +62,13 @@ def check(spec: JobSpec, settings: Settings, allowed_queues: tuple[str, ...] | N
         raise InvalidRequest(errors=errors)
 
 
-def submit(session: Session, cipher: Cipher, submission: Submission, settings: Settings) -> tuple[Job, bool]:
-    """Write the job; True when it is new, False when its Idempotency-Key had made it before."""
+def submit(session: Session, cipher: Cipher, submission: Submission, settings: Settings) -> Submitted:
+    """Write the job, or find the one that its Idempotency-Key has made."""
     if (known := _known(session, submission)) is not None:
-        return known, False
+        return Submitted(known, is_new=False)
     if errors := secrets.errors(session, submission.team, submission.spec):
         raise InvalidRequest(errors=errors)
+    replaced = _make_way(session, submission)
     job = _insert(session, submission, settings)
     secrets.keep(session, cipher, submission.team, job.id, submission.spec)
     store.add_labels(session, job, submission.spec.options.labels)
@@ -69,7 +82,7 @@ def submit(session: Session, cipher: Cipher, submission: Submission, settings: S
             )
         )
         session.flush()
-    return job, True
+    return Submitted(job, is_new=True, replaced=replaced)
 
 
 def cancel(session: Session, team: str, job_id: str) -> Job:
@@ -87,15 +100,21 @@ def cancel(session: Session, team: str, job_id: str) -> Job:
     return job
 
 
-def view(session: Session, team: str, job_id: str, *, base_url: str = "") -> JobView:
-    """A job with its whole story as its team sees it; NotFound when it is absent or another team's."""
+def view(
+    session: Session, team: str, job_id: str, *, base_url: str = "", limits: Mapping[str, QueueLimits] | None = None
+) -> JobView:
+    """A job with its whole story as its team sees it; NotFound when it is absent or another team's.
+
+    `limits` are those of single queues, as the settings have them.
+    """
     job = store.get_of_team(session, team, job_id)
+    of_queue = (limits or {}).get(job.queue, QueueLimits())
     totals = store.host_totals(session, [job_id]).get(job_id, (0, 0, 0))
     return job_view(
         job,
         totals,
         attempts=attempts.of_job(session, job_id),
-        why_waiting=why_waiting(session, job),
+        why_waiting=why_waiting(session, job, max_running=of_queue.max_running),
         base_url=base_url,
     )
 
@@ -119,7 +138,10 @@ def _known(session: Session, submission: Submission) -> Job | None:
 
 def _insert(session: Session, submission: Submission, settings: Settings) -> Job:
     spec = submission.spec
-    where = route(spec.workload(settings.default_timeout), long_running_after=settings.long_running_after)
+    where = _route(session, spec, settings)
+    concurrency, limits = spec.options.concurrency, settings.queue_limits.get(where.queue, QueueLimits())
+    counted = concurrency is not None or limits.max_running is not None
+    goes_ahead = not counted and line.goes_ahead(session, where.queue)
     return store.insert_job(
         session,
         id=new_id("job"),
@@ -131,8 +153,53 @@ def _insert(session: Session, submission: Submission, settings: Settings) -> Job
         route_reason=where.reason,
         trace_parent=submission.trace_parent,
         relaunch_of=submission.relaunch_of,
-        republish_after=settings.republish_after,
+        concurrency_group=concurrency and concurrency.group,
+        concurrency_limit=concurrency and concurrency.limit,
+        urgency=where.priority * settings.priority_step,
+        republish_after=settings.republish_after if goes_ahead else None,
     )
+
+
+def _route(session: Session, spec: JobSpec, settings: Settings) -> Route:
+    slowest = repositories.slowest(session, {location.repo for _, location in spec.git_locations()})
+    where = route(
+        spec.workload(settings.default_timeout, slowest),
+        long_running_after=settings.long_running_after,
+        git_heavy_after=settings.git_heavy_after,
+    )
+    longest = settings.queue_limits.get(where.queue, QueueLimits()).max_timeout
+    if longest is not None and (spec.options.timeout or settings.default_timeout) > longest:
+        detail = f"jobs of the queue {where.queue} take {longest} s at most ({where.reason}): give a shorter one"
+        raise InvalidRequest(errors=[FieldError("/options/timeout", detail)])
+    return where
+
+
+def _make_way(session: Session, submission: Submission) -> Sequence[Job]:
+    """Do what the job asks for when its concurrency group is full, and return the jobs that ended by that; Conflict
+    when it would rather be refused.
+    """
+    wish = submission.spec.options.concurrency
+    if wish is None or wish.on_conflict == "queue":
+        return ()
+    team, group = submission.team, Group(submission.team, wish.group)
+    groups.lock(session, group)
+    taken = groups.size(session, group, Status.QUEUED, Status.RUNNING)
+    if taken < wish.limit:
+        return ()
+    match wish.on_conflict:
+        case "reject":
+            raise Conflict(f"/options/concurrency: {taken} jobs of the group {wish.group} wait or run; send it later")
+        case "cancel_running":  # those asked before make room for the jobs that wait
+            running = groups.longest_running(session, group)
+            before = len(running) + groups.size(session, group, Status.QUEUED)
+            for job_id in running[: max(0, before - wish.limit + 1)]:
+                store.request_cancel(session, team, job_id)
+            return ()
+        case "replace_queued":
+            waiting = groups.waiting(session, group, REPLACED_AT_ONCE)
+            return [job for job in waiting if store.cancel_queued(session, team, job.id)]
+        case _:
+            assert_never(wish.on_conflict)
 
 
 def repo_errors(repos: Iterable[tuple[str, str]], settings: Settings) -> list[FieldError]:

@@ -40,14 +40,15 @@ class JobSpec(Model):
             return {f"/inventory/{number}": inventory for number, inventory in enumerate(self.inventory)}
         return {"/inventory": self.inventory}
 
-    def workload(self, default_timeout: int) -> Workload:
-        """What routing needs to know."""
+    def workload(self, default_timeout: int, slowest_fetch: float = 0.0) -> Workload:
+        """What routing needs to know; seconds."""
         return Workload(
             timeout=self.options.timeout or default_timeout,
             requested_queue=self.options.queue,
             priority=self.options.priority,
             inventory_types=frozenset(inventory.type for inventory in self.inventories.values()),
             repositories=len({location.repo for _, location in self.git_locations()}),
+            slowest_fetch=slowest_fetch,
             installs=not isinstance(self.source, PlaybookSource) or bool(self.source.collections),
         )
 

@@ -53,6 +53,7 @@ class LogStatus(StrEnum):
     STORED = "stored"  # every event that the play reported is in it
     PARTIAL = "partial"  # what is there is stored; its end may be missing
     FAILED = "failed"  # it could not be stored; tried again for a day
+    EXPIRED = "expired"  # it has had its time, and the files of the play with it
 
 
 class StopReason(StrEnum):

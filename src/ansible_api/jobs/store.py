@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Float, bindparam, case, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ansible_api.credentials.store import wipe_of_job
 from ansible_api.db import now_plus, rows_changed
-from ansible_api.errors import LeaseLost, NotFound
-from ansible_api.jobs import attempts
-from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject
-from ansible_api.jobs.state import Phase, Status, may_move
+from ansible_api.errors import Expired, LeaseLost, NotFound
+from ansible_api.jobs import attempts, groups
+from ansible_api.jobs.fairness import Group
+from ansible_api.jobs.listing import found_by
+from ansible_api.jobs.model import IdempotencyKey, Job, JobHost, JobLabel, JobObject, QueuePause, WorkerNode
+from ansible_api.jobs.state import LogStatus, Phase, Status, may_move
 
 CLOSE_AFTER = 15.0  # seconds that the closing of an ended job may take before it is sent again
 LONGEST_HOST = 255  # a play can call a host what it likes
@@ -76,20 +78,36 @@ class Standing:
     status: Status
     attempt: int
     playing: bool
+    log_expired: bool = False
 
 
 # Submission
 
 
 # One round trip: the row goes in, the database's times come back. The unit of work would take two, and twice the time.
-_OWN_VALUES = ("id", "team", "key_id", "spec", "queue", "priority", "route_reason", "trace_parent", "relaunch_of")
+_OWN_VALUES = (
+    "id",
+    "team",
+    "key_id",
+    "spec",
+    "queue",
+    "priority",
+    "route_reason",
+    "trace_parent",
+    "relaunch_of",
+    "concurrency_group",
+    "concurrency_limit",
+)
+_FOUND_BY = ("repo", "search_text")
 _INSERT = (
     insert(Job)
     .values(
-        {name: bindparam(name) for name in _OWN_VALUES}
+        {name: bindparam(name) for name in (*_OWN_VALUES, *_FOUND_BY)}
         | {
             "created_at": now_plus(),
             "queued_at": now_plus(),
+            "turn_at": now_plus(-bindparam("urgency", type_=Float)),
+            # Null when so many seconds are: then it stands in line.
             "republish_at": now_plus(bindparam("republish_after", type_=Float)),
         }
     )
@@ -97,9 +115,14 @@ _INSERT = (
 )
 
 
-def insert_job(session: Session, *, republish_after: float, **values: Any) -> Job:
-    """Write a new job, which waits; `values` are those of _OWN_VALUES."""
-    return session.scalars(_INSERT, values | {"republish_after": republish_after}).one()
+def insert_job(session: Session, *, republish_after: float | None, urgency: float, **values: Any) -> Job:
+    """Write a new job, which waits; `values` are those of _OWN_VALUES.
+
+    `urgency`: seconds that its priority is worth. `republish_after`: it is published now, and again after so many
+    seconds; None: it stands in line.
+    """
+    values |= {"republish_after": republish_after, "urgency": urgency, **found_by(values["spec"])}
+    return session.scalars(_INSERT, values).one()
 
 
 def add_labels(session: Session, job: Job, labels: Mapping[str, str]) -> None:
@@ -130,11 +153,20 @@ def get_of_team(session: Session, team: str, job_id: str) -> Job:
 def standing(session: Session, team: str, job_id: str) -> Standing:
     """Where the job stands; NotFound as `get_of_team`."""
     row = session.execute(
-        select(Job.status, Job.attempt, Job.play_started_at).where(Job.team == team, Job.id == job_id)
+        select(Job.status, Job.attempt, Job.play_started_at, Job.log_status).where(Job.team == team, Job.id == job_id)
     ).one_or_none()
     if row is None:
         raise NotFound("no such job")
-    return Standing(Status(row.status), row.attempt, row.play_started_at is not None)
+    expired = row.log_status == LogStatus.EXPIRED
+    return Standing(Status(row.status), row.attempt, row.play_started_at is not None, expired)
+
+
+def with_log(session: Session, team: str, job_id: str) -> Standing:
+    """As `standing`; Expired when the job's log and files have had their time."""
+    found = standing(session, team, job_id)
+    if found.log_expired:
+        raise Expired("the log and the files of this job have had their time: the job itself is still there")
+    return found
 
 
 def hosts(session: Session, job_id: str) -> Sequence[JobHost]:
@@ -172,15 +204,43 @@ def objects(session: Session, job_id: str) -> Sequence[JobObject]:
 
 
 def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None:
-    """Take a queued job for `owner`; None: somebody else has it, or it is not due."""
+    """Take a queued job for `owner`; None: it is another's, not due or not to begin now.
+
+    That is: its queue is paused, its concurrency group is full, or the worker drains.
+    """
+    alone = Job.concurrency_group.is_(None)
+    if not (_take(session, job_id, owner, lease, alone) or _take_of_group(session, job_id, owner, lease)):
+        return None
+    job = session.get_one(Job, job_id, populate_existing=True)
+    attempts.begin(session, job)
+    return job
+
+
+def _take_of_group(session: Session, job_id: str, owner: str, lease: float) -> bool:
+    """Take a job of a concurrency group, if that has room; nobody else counts the group meanwhile."""
+    waiting = (Job.id == job_id, Job.status == Status.QUEUED, Job.concurrency_group.is_not(None))
+    row = session.execute(select(Job.team, Job.concurrency_group, Job.concurrency_limit).where(*waiting)).one_or_none()
+    if row is None:
+        return False
+    group = Group(row.team, row.concurrency_group)
+    groups.lock(session, group)
+    if groups.size(session, group, Status.RUNNING) >= row.concurrency_limit:
+        return False
+    return _take(session, job_id, owner, lease)
+
+
+def _take(session: Session, job_id: str, owner: str, lease: float, *guards: Any) -> bool:
     due = Job.next_attempt_at.is_(None) | (Job.next_attempt_at <= now_plus())
-    taken = transition(
+    return transition(
         session,
         job_id,
         Status.QUEUED,
         Status.RUNNING,
         Job.cancel_requested_at.is_(None),
+        ~exists().where(QueuePause.queue == Job.queue),
+        ~exists().where(WorkerNode.node == owner.rpartition("/")[0], WorkerNode.drain_at.is_not(None)),
         due,
+        *guards,
         attempt=Job.attempt + 1,
         lease_owner=owner,
         lease_until=now_plus(lease),
@@ -190,11 +250,6 @@ def claim(session: Session, job_id: str, owner: str, lease: float) -> Job | None
         republish_at=None,
         events=None,
     )
-    if not taken:
-        return None
-    job = session.get_one(Job, job_id, populate_existing=True)
-    attempts.begin(session, job)
-    return job
 
 
 def write_running(session: Session, /, fence: Fence, **values: Any) -> None:
@@ -265,7 +320,6 @@ def requeue(session: Session, job_id: str, why: Return, *guards: Any) -> Status 
     """Queue a running job again, or end it when it was asked to stop meanwhile: nobody would claim it again."""
     if not why.played:
         guards = (Job.play_started_at.is_(None), *guards)
-    due = now_plus(why.pause)
     queued = transition(
         session,
         job_id,
@@ -278,9 +332,9 @@ def requeue(session: Session, job_id: str, why: Return, *guards: Any) -> Status 
         afterwards=dict.fromkeys(_OF_ATTEMPT)
         | {
             "phase": Phase.QUEUED,
-            "queued_at": now_plus(),
-            "next_attempt_at": due if why.pause else None,
-            "republish_at": due,
+            "queued_at": now_plus(why.pause),  # nobody keeps it waiting before that
+            "next_attempt_at": now_plus(why.pause) if why.pause else None,
+            "republish_at": None,  # it stands in line again, in its old place
             "republish_count": 0,
             "failures": Job.failures + int(why.failed),
             "last_error": f"{why.code}: {why.message}",

@@ -74,6 +74,9 @@ RepoPath = Annotated[str, StringConstraints(min_length=1, max_length=1024), Afte
 
 
 class Model(BaseModel):
-    """Strict and frozen: unknown fields and wrong types are refused, never ignored or converted."""
+    """Strict and frozen: unknown fields and wrong types are refused, never ignored or converted.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    Built when it is first used, as a part of what contains it: most programs use few of them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)

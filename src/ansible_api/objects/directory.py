@@ -136,7 +136,7 @@ class DirectoryStore:
     def _found(self, prefix: str) -> list[str]:
         self._root.stat()  # os.walk passes over a directory that is away
         top = self._root / prefix.rpartition("/")[0]
-        files = (Path(directory, name) for directory, _, names in os.walk(top) for name in names)
+        files = (Path(directory, name) for directory, _, names in os.walk(top, onerror=_unless_gone) for name in names)
         keys = (str(file.relative_to(self._root)) for file in files if self._unfinished not in file.parents)
         return sorted(key for key in keys if key.startswith(prefix))
 
@@ -164,6 +164,12 @@ def _close(opened: "Future[FileIO]") -> None:
     """Close what was opened, if it was; that may hang, too."""
     if not opened.cancelled() and opened.exception() is None:
         threads.submit(opened.result().close)
+
+
+def _unless_gone(error: OSError) -> None:
+    """What cannot be looked into is not empty; a delete beside us removes directories."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
 
 
 def _file_size(path: Path) -> int:

@@ -23,6 +23,8 @@ PART = 8 * 1024 * 1024  # of a multipart upload; S3 takes 5 MiB to 5 GiB and 10,
 REQUEST_LIMIT = 20.0  # seconds; waiting for the `100 Continue` of a PUT has no other limit
 ABORT_LIMIT = 5.0
 MISSING = {"NoSuchKey", "404", "NotFound"}
+EXISTS = {"BucketAlreadyOwnedByYou"}
+FIRST_REGION = "us-east-1"
 # What the first client would import: a child that is forked in the middle of an import waits for its end for ever.
 LOADED = (encodings.idna, aioboto3.s3.inject)
 _of_thread = threading.local()  # boto3's sessions are not safe to share between threads
@@ -33,6 +35,12 @@ async def open_s3(settings: Settings) -> AsyncIterator["S3Store"]:
     """A store with a client of its own, for one event loop."""
     async with _session(settings).client("s3", endpoint_url=settings.s3_endpoint_url, config=_config()) as client:
         yield S3Store(client, settings.s3_bucket or "")
+
+
+async def create_bucket(settings: Settings) -> bool:
+    """Make the bucket; False when it is there already."""
+    async with open_s3(settings) as store:
+        return await store.create(settings.s3_region)
 
 
 def _session(settings: Settings) -> aioboto3.Session:
@@ -148,6 +156,20 @@ class S3Store:
                     await self._client.head_bucket(Bucket=self._bucket)
         except TimeoutError:
             raise Unavailable(f"object storage did not answer within {limit:g} s") from None
+
+    async def create(self, region: str) -> bool:
+        """Make the bucket itself; False when it is there already."""
+        # S3 knows us-east-1 by no name in this place, and every other region by its own.
+        where = {} if region == FIRST_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        with _errors():
+            try:
+                async with asyncio.timeout(REQUEST_LIMIT):
+                    await self._client.create_bucket(Bucket=self._bucket, **where)
+            except ClientError as error:
+                if _code(error) in EXISTS:
+                    return False
+                raise
+        return True
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": checked_key(key)}

@@ -7,12 +7,14 @@ import threading
 import time
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 
 from celery import shared_task, signals
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
+from structlog.contextvars import bind_contextvars
 
-from ansible_api import telemetry
+from ansible_api import telemetry, tracing
 from ansible_api.deliveries import receivers, secrets, store
 from ansible_api.deliveries.model import Delivery
 from ansible_api.deliveries.send import SLOW_AFTER, attempt, columns, decide
@@ -20,9 +22,12 @@ from ansible_api.deliveries.store import Begun, Decision
 from ansible_api.egress import Answer, Policy
 from ansible_api.errors import AnsibleApiError, Unavailable
 from ansible_api.jobs import service as jobs
+from ansible_api.jobs.model import Job
+from ansible_api.jobs.store import get_of_team
 from ansible_api.logs import get_logger
 from ansible_api.routing import TaskName
 from ansible_api.tasks.worker import Worker, current, shutdown
+from ansible_api.tracing import Attributes, Kind, Span
 
 CROWD = 32  # attempts that go on in the background of one process, beyond which slow receivers wait
 LAST_MOMENTS = 2.0  # a process that is replaced waits so long for them
@@ -71,9 +76,15 @@ def _send_and_note(worker: Worker, begun: Begun) -> None:
     policy, timeout = Policy.of(settings), settings.webhook_timeout
     start = time.monotonic()
     try:
-        body, signing = worker.db.read(_message, worker, row)
+        message = worker.db.read(_message, worker, row)
+        bind_contextvars(**message.job.log_fields)
         start = time.monotonic()
-        answer = attempt(row.url, row.id, body, signing, policy=policy, timeout=timeout)
+        with _span(begun, message.job) as span:
+            signing, parent = message.signing, span.traceparent
+            answer = attempt(
+                row.url, row.id, message.body, signing, policy=policy, timeout=timeout, trace_parent=parent
+            )
+            _tell(span, answer)
         duration = time.monotonic() - start
         _note(worker, begun, answer, duration, quick=duration < SLOW_AFTER)
     except Unavailable:
@@ -84,10 +95,39 @@ def _send_and_note(worker: Worker, begun: Begun) -> None:
         _note(worker, begun, trouble, time.monotonic() - start, quick=False)
 
 
-def _message(session: Session, worker: Worker, row: Delivery) -> tuple[str, list[SecretStr]]:
-    """What to send, and what signs it."""
-    job = jobs.view(session, row.team, row.job_id, base_url=worker.settings.base_url())
-    return job.model_dump_json(), secrets.open_secrets(session, worker.cipher, row.team)
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What to send, what signs it, and the job of which it tells."""
+
+    body: str
+    signing: list[SecretStr]
+    job: Job
+
+
+def _message(session: Session, worker: Worker, row: Delivery) -> _Message:
+    view = jobs.view(session, row.team, row.job_id, base_url=worker.settings.base_url())
+    signing = secrets.open_secrets(session, worker.cipher, row.team)
+    return _Message(view.model_dump_json(), signing, get_of_team(session, row.team, row.job_id))
+
+
+def _span(begun: Begun, job: Job) -> Span:
+    """Of the attempt, and not of its address: that may hold a token."""
+    about: Attributes = {
+        "ansible_api.job_id": job.id,
+        "ansible_api.delivery_id": begun.delivery.id,
+        "ansible_api.number": begun.number,
+        "server.address": begun.delivery.receiver,
+        "http.request.method": "POST",
+    }
+    return tracing.begin("webhook", parent=job.trace_parent, kind=Kind.CLIENT, attributes=about)
+
+
+def _tell(span: Span, answer: Answer | AnsibleApiError) -> None:
+    if isinstance(answer, AnsibleApiError):
+        span.note({}, error=type(answer).__name__)
+        return
+    refused = not 200 <= answer.status < 300
+    span.note({"http.response.status_code": answer.status}, error=f"answered {answer.status}" if refused else None)
 
 
 def _note(worker: Worker, begun: Begun, answer: Answer | AnsibleApiError, duration: float, *, quick: bool) -> None:
@@ -96,6 +136,7 @@ def _note(worker: Worker, begun: Begun, answer: Answer | AnsibleApiError, durati
     number = begun.number - row.attempts_before
     decision = decide(answer, number, settings.webhook_schedule, settings.webhook_jitter)
     telemetry.WEBHOOK_ATTEMPTS.labels(decision.state).inc()
+    # The message may not have been made: then nothing has bound the job.
     log.info("webhook attempted", delivery_id=row.id, job_id=row.job_id, state=decision.state)
     noted = {"duration_ms": round(duration * 1000), **columns(answer)}
     for following in _written(worker, begun, decision, noted, quick=quick):

@@ -1,6 +1,7 @@
 """The thread that keeps a running job's lease, writes its progress and hears of cancelling."""
 
 import threading
+from contextvars import copy_context
 from typing import Any
 
 from ansible_api.db import Database, now_plus
@@ -66,6 +67,7 @@ class Heartbeat(threading.Thread):
         super().__init__(name=f"heartbeat {fence.job_id}", daemon=True)
         self._db, self._fence, self._progress = db, fence, progress
         self._settings, self._shutdown = settings, shutdown
+        self._context = copy_context()  # its log lines speak of the job, too
         self._done = threading.Event()
         self._writing = threading.Lock()  # what was taken first is written first
         self._reason: StopReason | None = None
@@ -89,6 +91,9 @@ class Heartbeat(threading.Thread):
             self.phase = Phase.PLAYING
 
     def run(self) -> None:
+        self._context.run(self._beat_until_done)
+
+    def _beat_until_done(self) -> None:
         while not self._done.wait(PERIOD):
             self.beat()
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from structlog.contextvars import bound_contextvars
+
 from ansible_api.db import Database
 from ansible_api.errors import Unavailable
 from ansible_api.events import keys
@@ -52,13 +54,20 @@ def _too_old(path: Path) -> bool:
 def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, attempt: int) -> bool:
     """Store what the log may lack; False: the spool is of no more use."""
     job = db.read(store.get, job_id)
-    if job is None or job.attempt != attempt or job.log_status == LogStatus.STORED:
+    if job is None or job.attempt != attempt or job.log_status in (LogStatus.STORED, LogStatus.EXPIRED):
         return False
     if _ended_well(job):
         return True
+    with bound_contextvars(**job.log_fields):
+        return _rescued(db, settings, spool, job)
+
+
+def _rescued(db: Database, settings: Settings, spool: SpoolReader, job: Job) -> bool:
+    """Store what the spool has; False: it is of no more use."""
+    job_id, attempt = job.id, job.attempt
     end, events = with_store(settings, lambda objects: in_time(_fill(objects, settings, spool, job), LIMIT + PUT_LIMIT))
     if db.write(closing.rescued, job_id, attempt, events=events, stored=end.ndjson):
-        log.warning("a log is closed again, with what a spool had", job_id=job_id, events=events)
+        log.warning("a log is closed again, with what a spool had", events=events)
         with suppress(Unavailable):  # they cost space, not truth
             with_store(settings, lambda objects: in_time(_drop_partial(objects, job_id, attempt), PUT_LIMIT))
         return True
@@ -94,7 +103,7 @@ async def _fill(objects: ObjectStore, settings: Settings, spool: SpoolReader, jo
                 raise Unavailable("the object store takes a spool slowly")
             name = keys.segment(job.id, job.attempt, keys.Segment(start, place))
             await put_in_time(objects, name, b"".join(b"%b\n" % event for event in events))
-            log.info("events went from a spool to the object store", job_id=job.id, events=len(events))
+            log.info("events went from a spool to the object store", events=len(events))
             start, events = place, []
     return start, place.seq if spool.lost_nothing else None
 

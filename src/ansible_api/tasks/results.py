@@ -38,6 +38,11 @@ class Result:
     hosts: Mapping[str, Counts] = field(default_factory=dict)
     ended_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What a log line says of it."""
+        return {"job_id": self.fence.job_id, "attempt": self.fence.attempt, "status": self.outcome.status}
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
@@ -118,7 +123,7 @@ def replay(folder: Path, db: Database, ended: Callable[[Result], None]) -> None:
                     continue
                 result = Result.from_json(text)
                 if record(db, result):
-                    log.warning("a result was written late", job_id=result.fence.job_id, status=result.outcome.status)
+                    log.warning("a result was written late", **result.log_fields)
                     ended(result)
                 path.unlink(missing_ok=True)
         except Unavailable as error:
@@ -143,7 +148,7 @@ def record(db: Database, result: Result) -> bool:
     except LeaseLost:
         pass
     if db.write(lambda session: result.write_late(session)):
-        log.warning("a result came late", job_id=result.fence.job_id, status=result.outcome.status)
+        log.warning("a result came late", **result.log_fields)
     return False
 
 

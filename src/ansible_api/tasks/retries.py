@@ -36,6 +36,7 @@ def retries(settings: Settings, queue: str) -> Retries:
 
 def check_policies(settings: Settings) -> None:
     """StartupError when a policy is for a queue that does not exist."""
-    if unknown := sorted(set(settings.retry_policies) - set(JOB_QUEUES)):
-        names = ", ".join(JOB_QUEUES)
-        raise StartupError(f"ANSIBLE_API_RETRY_POLICIES: no queue {', '.join(unknown)}; the queues are {names}")
+    for name, policies in (("RETRY_POLICIES", settings.retry_policies), ("QUEUE_LIMITS", settings.queue_limits)):
+        if unknown := sorted(set(policies) - set(JOB_QUEUES)):
+            names = ", ".join(JOB_QUEUES)
+            raise StartupError(f"ANSIBLE_API_{name}: no queue {', '.join(unknown)}; the queues are {names}")

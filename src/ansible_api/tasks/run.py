@@ -19,21 +19,23 @@ from ansible_api.execution.execute import PhaseStarted, Stopped, execute
 from ansible_api.execution.preparation import Assignment
 from ansible_api.execution.sandbox import Guard
 from ansible_api.execution.verdict import Outcome
-from ansible_api.jobs import store
+from ansible_api.jobs import line, repositories, store
 from ansible_api.jobs.model import Job
 from ansible_api.jobs.spec import JobSpec
 from ansible_api.jobs.state import Phase, Status, StopReason
 from ansible_api.jobs.store import Fence, Return
 from ansible_api.logs import get_logger
 from ansible_api.objects import put_in_time, with_store
-from ansible_api.routing import Queue, TaskName
+from ansible_api.routing import TaskName
 from ansible_api.tasks import results
 from ansible_api.tasks.artifacts import keep_artifacts
+from ansible_api.tasks.feed import feed, queues_after
 from ansible_api.tasks.heartbeat import Heartbeat, Progress
 from ansible_api.tasks.results import Kept, Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.secrets import open_secrets
-from ansible_api.tasks.worker import Worker, current, shutdown
+from ansible_api.tasks.trace import AttemptTrace
+from ansible_api.tasks.worker import Worker, current, one_job, shutdown
 
 T = TypeVar("T")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -47,14 +49,20 @@ log = get_logger(__name__)
 def run_job(job_id: str) -> None:
     """Run a job if it still waits; a repeated or late message does nothing."""
     worker = current()
-    job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
+    job = None
+    if not one_job.enough:
+        job = worker.db.write(store.claim, job_id, worker.owner, worker.settings.lease_preparing)
     if job is None:
+        worker.db.write(line.put_back, job_id)
         return
-    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=job.attempt, queue=job.queue):
+    one_job.begin()
+    with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
         attempt = Attempt(worker, job)
         end = attempt.run()
         attempt.record(end)
+        with suppress(Unavailable):  # upkeep does it
+            feed(worker.db, worker.queue, worker.settings, queues_after(worker.db, job))
 
 
 End = Outcome | Return | None  # Return: it shall wait again; None: the job is no longer ours, write nothing
@@ -69,7 +77,9 @@ class Attempt:
         self._reruns = job.spec["options"].get("on_worker_loss") == "rerun"
         self._progress = Progress()
         self._timings = {Phase.QUEUED.value: _seconds(job)}
-        self._phase, self._phase_began = Phase.SOURCE, time.monotonic()
+        self._phase_began = time.monotonic()
+        self._phase = Phase.SOURCE
+        self._trace = AttemptTrace(job)
         self._outcome: Outcome | None = None
         self._kept: Kept | None = None
         self._heartbeat = Heartbeat(worker.db, self._fence, self._progress, worker.settings, shutdown)
@@ -80,7 +90,6 @@ class Attempt:
         try:
             return self._execute()
         except LeaseLost:
-            telemetry.LEASES_LOST.inc()
             log.warning("the job is no longer ours")
             return None
         except Stopped as stop:
@@ -117,6 +126,7 @@ class Attempt:
         finally:
             if self._kept:
                 self._kept.leave()
+            self._trace.end(*_in_short(end))
 
     def _write(self, end: End) -> None:
         match end:
@@ -127,15 +137,8 @@ class Attempt:
                 log.info("attempt handed back", reason=end.message, pause=end.pause, status=status)
                 if status is Status.CANCELED:
                     self._announce(status)
-                elif status is Status.QUEUED and not end.pause:
-                    self._enqueue_again()
             case None:
                 pass
-
-    def _enqueue_again(self) -> None:
-        job = self._job
-        with suppress(Unavailable):  # upkeep publishes what waits
-            self._worker.queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         result = self._result(outcome)
@@ -170,6 +173,7 @@ class Attempt:
         self._outcome = outcome
         self._end_phase()
         self._phase = Phase.FINISHING
+        self._trace.phase(Phase.FINISHING)
         try:
             self._kept = Kept(self._worker.settings.state_dir / results.FOLDER, self._result(outcome))
         except OSError as error:
@@ -184,6 +188,8 @@ class Attempt:
         with self._publisher() as publisher:
 
             def emit(event: Any) -> None:
+                telemetry.EVENTS.inc()
+                self._trace.event(event)
                 publisher.append(event)
                 self._progress.add(event)
 
@@ -214,12 +220,24 @@ class Attempt:
         """Note a phase; the start of the play is committed before it happens: the point of no return."""
         self._end_phase()
         self._phase, self._phase_began = started.phase, time.monotonic()
+        self._trace.phase(started.phase)
         values: dict[str, Any] = {"phase": started.phase, "timings": dict(self._timings)}
         values |= started.facts
+        if (cache := started.facts.get("source_cache")) is not None:
+            telemetry.GIT_CACHE.labels(cache).inc()
         if started.phase is Phase.PLAYING:
             self._heartbeat.begin_play(**values)
         else:
             self._progress.set(**values)
+        if started.facts.get("source_cache") == "miss":
+            self._note_fetch(self._timings[Phase.SOURCE.value])
+
+    def _note_fetch(self, seconds: float) -> None:
+        """Who asks for the same repository next may be sent to other workers."""
+        repo, after = self._job.spec["source"].get("repo"), self._worker.settings.git_heavy_after
+        if repo is not None:
+            with suppress(Unavailable):
+                self._worker.db.write(repositories.measured, repo, seconds, slow_after=after)
 
     def _end_phase(self) -> None:
         seconds = time.monotonic() - self._phase_began
@@ -251,7 +269,6 @@ class Attempt:
 
     def _announce(self, status: Status) -> None:
         log.info("job ended", status=status)
-        telemetry.JOBS_ENDED.labels(self._job.queue, status).inc()
         mark_end(self._worker.redis, self._job.id, self._job.attempt, self._progress.last_seq)
         try:
             self._worker.queue.close(self._job.id, attempt=self._job.attempt)
@@ -272,6 +289,17 @@ def _persist(write: Callable[[], T], patience: float) -> T | None:
                 log.exception("gave up writing a result")
                 return None
             time.sleep(1.0)
+
+
+def _in_short(end: End) -> tuple[str, str | None]:
+    """What becomes of the job, and the code of what was wrong."""
+    match end:
+        case Outcome():
+            return end.status, end.error_code
+        case Return():
+            return Status.QUEUED, end.code
+        case None:
+            return "unknown", "lease_lost"
 
 
 def _error(error: JobError) -> Outcome:

@@ -1,6 +1,5 @@
 """Starting a worker process: checks first, then Celery with upkeep, until it is told to stop."""
 
-import gc
 import importlib
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu.transport.redis import Channel
 
+from ansible_api import loading, tracing
 from ansible_api.celery import RowsRestore, create_app
 from ansible_api.credentials import store as credentials
 from ansible_api.credentials.cipher import Cipher
@@ -23,21 +23,28 @@ from ansible_api.execution.bytecode import compile_packages
 from ansible_api.execution.sandbox import choose
 from ansible_api.execution.workspace import sweep
 from ansible_api.jobs.repairs import DeadAttempt
+from ansible_api.jobs.spec import JobSpec
 from ansible_api.logs import configure_logs, get_logger
 from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.schema import require_current
 from ansible_api.settings import Settings
+from ansible_api.tasks import probe
 from ansible_api.tasks.end import EndStep
+from ansible_api.tasks.liveness import CanaryStep, LivenessStep
+from ansible_api.tasks.own_dir import own_dir
+from ansible_api.tasks.retention import RetentionStep
 from ansible_api.tasks.retries import check_policies
 from ansible_api.tasks.upkeep import UpkeepStep
-from ansible_api.tasks.worker import dead_attempts, node_name, shutdown, start_child
+from ansible_api.tasks.worker import dead_attempts, node_name, one_job, shutdown, start_child
 
 TASK_MODULES = tuple(f"ansible_api.tasks.{name}" for name in ("run", "upload", "close", "deliver"))
 log = get_logger(__name__)
 
 
-def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int, ready_file: Path | None) -> None:
-    """Serve some queues until SIGTERM; StartupError when database, master key or isolation are not right."""
+def run_worker(
+    settings: Settings, queues: Sequence[Queue], *, concurrency: int, ready_file: Path | None, once: bool = False
+) -> None:
+    """Serve some queues until SIGTERM, or for one job; StartupError when database, key or isolation are not right."""
     configure_logs(settings.log_level)
     _check(settings)
     # The node is named before the first fork: its children own their leases in its name.
@@ -47,13 +54,20 @@ def run_worker(settings: Settings, queues: Sequence[Queue], *, concurrency: int,
         log.warning("Ansible has no bytecode and none can be written: every play starts a second later")
     if settings.objects_dir is None:
         importlib.import_module("ansible_api.objects.s3")  # once, before the first fork: each child would take a second
+    tracing.preload()
+    own_dir(settings.state_dir)
+    probe.serve(settings)
     app = create_app(settings)
     app.conf.include = TASK_MODULES
     app.steps["worker"].add(UpkeepStep)
+    app.steps["worker"].add(RetentionStep)
     app.steps["worker"].add(EndStep)
+    app.steps["worker"].add(LivenessStep)
+    app.steps["consumer"].add(CanaryStep)
     Channel.QoS = RowsRestore
     _connect_signals(settings, ready_file)
     app.set_current()
+    one_job.asked_for = once
     _serve(app, queues, concurrency)
 
 
@@ -95,7 +109,14 @@ def _begin_child(**_: Any) -> None:
     Many who shut a worker down signal all of its processes; SIGTERM would make a child drop its job where it stands.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    probe.leave()
+    # Connected here, behind the tasks' own: what they still do at the end is told, too.
+    signals.worker_process_shutdown.connect(_end_child, weak=False)
     start_child()
+
+
+def _end_child(**_: Any) -> None:
+    tracing.stop()
 
 
 def _serve(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
@@ -110,7 +131,8 @@ def _serve(app: Celery, queues: Sequence[Queue], concurrency: int) -> None:
         without_mingle=True,
         loglevel="INFO",
     )
-    gc.freeze()  # nothing of what is loaded by now goes away: no collection looks at it, and children share its memory
+    JobSpec.model_rebuild()  # here, and not once in each child
+    loading.end()
     worker.start()
     if worker.exitcode:  # Celery has logged what it could not recover from
         sys.exit(worker.exitcode)

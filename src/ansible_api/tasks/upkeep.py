@@ -6,7 +6,7 @@ All statements are guarded, so two at once do no harm, and there is no leader.
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,17 +25,20 @@ from ansible_api.jobs.model import Job
 from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.logs import get_logger
-from ansible_api.routing import Queue
+from ansible_api.routing import JOB_QUEUES, Queue
 from ansible_api.settings import Settings, load_settings
 from ansible_api.tasks import results
+from ansible_api.tasks.drain import Drain, EndAfterOneJob
+from ansible_api.tasks.feed import feed
 from ansible_api.tasks.rescue import rescue
 from ansible_api.tasks.results import Result
 from ansible_api.tasks.retries import retries
 from ansible_api.tasks.watched import WatchedDatabase
-from ansible_api.tasks.worker import dead_attempts, node_name, unforked
+from ansible_api.tasks.worker import dead_attempts, node_name, one_job, shutdown, unforked
 
 RESCUE_PAUSE = 30.0  # seconds
 DELIVERY_BACKLOG = 100  # messages beyond which repairs add no closings, and no webhook twice
+GLANCE = 0.2  # seconds between two looks at whether the worker leaves
 SENT_AGAIN = 600.0  # seconds, as the broker's visibility timeout
 log = get_logger(__name__)
 
@@ -44,12 +47,21 @@ class Upkeep:
     """The repairs; `tick` does each once."""
 
     def __init__(
-        self, db: Database, queue: JobQueue, settings: Settings, presence: Callable[[Session], None] | None = None
+        self,
+        db: Database,
+        queue: JobQueue,
+        settings: Settings,
+        presence: Callable[[Session], bool] | None = None,
+        queues: Sequence[str] = JOB_QUEUES,
     ) -> None:
-        """`presence` tells the database that this worker is there."""
+        """`presence` tells the database that this worker, which serves `queues`, is there; True: it shall take no more
+        jobs.
+        """
         self._lease = min(settings.lease_preparing, settings.lease_playing)
         self._db = WatchedDatabase(db, self._lease)
         self._queue, self._settings, self._presence = queue, settings, presence
+        self._served = [name for name in JOB_QUEUES if name in queues]
+        self.draining = False
         self._results = settings.state_dir / results.FOLDER
         self._rescue_at = 0.0
         self._sent: dict[str, float] = {}  # when this worker published the webhooks that are due
@@ -68,7 +80,7 @@ class Upkeep:
                 if not results.lies_in(self._results, job.id, job.attempt):
                     self._attempt(partial(self._end, job))
         self._attempt(self._be_present)
-        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._rescue_logs):
+        for repair in (self._send_due_webhooks, self._close_unclosed, self._republish, self._feed, self._rescue_logs):
             self._attempt(repair)
 
     def _attempt(self, repair: Callable[[], None]) -> None:
@@ -91,7 +103,7 @@ class Upkeep:
 
     def _be_present(self) -> None:
         if self._presence:
-            self._db.write(self._presence)
+            self.draining = self._db.write(self._presence)
 
     def _trusts_leases(self) -> bool:
         """Leases end only after this process has seen the database healthy for one whole lease: after an outage
@@ -136,17 +148,13 @@ class Upkeep:
         pause = policy.pause(job.failures) if job.failures else 0.0
         status = self._db.write(repairs.end_expired, job, max_attempts=policy.max_attempts, pause=pause)
         if status:
-            log.warning("lease ended", job_id=job.id, attempt=job.attempt, status=status)
+            with unforked():
+                telemetry.LEASES_LOST.inc()
+            log.warning("lease ended", status=status, **job.log_fields)
             self._follow_up(job, status)
 
     def _follow_up(self, job: Job, status: Status) -> None:
-        if status is Status.QUEUED and job.failures:
-            return  # it is published when its pause is over
-        if status is Status.QUEUED:
-            self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(job.queue), priority=job.priority)
-        else:
-            with unforked():
-                telemetry.JOBS_ENDED.labels(job.queue, status).inc()
+        if status is not Status.QUEUED:
             self._queue.close(job.id, attempt=job.attempt)
 
     def _send_due_webhooks(self) -> None:
@@ -173,12 +181,18 @@ class Upkeep:
         return self._queue.depth(Queue.DELIVERY) < DELIVERY_BACKLOG
 
     def _republish(self) -> None:
-        """Publish jobs whose pause is over, and again those whose message was lost."""
+        """Publish again the jobs whose message was lost."""
         for name in self._db.read(repairs.unclaimed):
-            empty = self._queue.depth(Queue(name)) == 0
-            for job in self._db.read(repairs.unpublished, name, empty=empty):
+            messages = self._queue.depth(Queue(name))
+            for job in self._db.read(repairs.unpublished, name, messages=messages):
                 if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
                     self._queue.enqueue(job.id, attempt=job.attempt + 1, queue=Queue(name), priority=job.priority)
+
+    def _feed(self) -> None:
+        """What other hands do at once: jobs whose pause is over, or whom nobody told the broker of. Where no worker
+        serves a queue, there is nothing to tell.
+        """
+        feed(self._db, self._queue, self._settings, self._served)
 
 
 class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -192,10 +206,17 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         settings = load_settings()
         self._db = Database(settings.database_url.get_secret_value())
-        presence = partial(workers.register, node=node_name(), queues=_queues(parent.app), slots=parent.concurrency)
-        upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence)
+        drain, queues = Drain(parent), _queues(parent.app)
+
+        def presence(session: Session) -> bool:
+            slots = 0 if drain.begun or shutdown.begun else parent.concurrency
+            return workers.register(session, node_name(), queues, slots)
+
+        upkeep = Upkeep(self._db, CeleryQueue(parent.app, unforked()), settings, presence, queues)
+        end = EndAfterOneJob(drain, settings.state_dir) if one_job.asked_for else None
         self._stop.clear()
-        threading.Thread(target=self._run, args=(upkeep, settings.upkeep_interval), name="upkeep", daemon=True).start()
+        arguments = (upkeep, settings.upkeep_interval, drain, end)
+        threading.Thread(target=self._run, args=arguments, name="upkeep", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
         self._stop.set()
@@ -203,12 +224,21 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             with suppress(Unavailable):  # it will be silent, which says the same
                 self._db.write(workers.forget, node_name())
 
-    def _run(self, upkeep: Upkeep, interval: float) -> None:
-        pause = 0.0
+    def _run(self, upkeep: Upkeep, interval: float, drain: Drain, end: EndAfterOneJob | None) -> None:
+        pause, due, left = 0.0, 0.0, False
         while not self._stop.wait(pause):
-            pause = interval * (0.75 + secrets.randbelow(500) / 1000)
+            pause = GLANCE
             try:
+                if end is not None and not shutdown.begun:
+                    end.check()
+                leaves = drain.begun or shutdown.begun
+                if time.monotonic() < due and leaves == left:
+                    continue
+                # At once when the worker begins to leave: from then on its slots are free for nobody.
+                due, left = time.monotonic() + interval * (0.75 + secrets.randbelow(500) / 1000), leaves
                 upkeep.tick()
+                if upkeep.draining:
+                    drain.begin()
             except Exception:
                 log.exception("upkeep failed")
 

@@ -4,12 +4,15 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 from celery import shared_task
 from sqlalchemy.orm import Session
+from structlog.contextvars import bind_contextvars
 
+from ansible_api import tracing
 from ansible_api.db import Database
 from ansible_api.errors import AnsibleApiError, Unavailable
 from ansible_api.events import keys
@@ -24,6 +27,7 @@ from ansible_api.redis import async_client
 from ansible_api.routing import TaskName
 from ansible_api.settings import Settings
 from ansible_api.tasks.worker import current
+from ansible_api.tracing import Attributes, Kind
 
 AT_ONCE = 5.0  # seconds: a failure that takes longer is no blip
 PAUSE = 0.5
@@ -42,22 +46,40 @@ def outcome(settings: Settings, db: Database, job_id: str, attempt: int, product
 
     A message that comes again, too late or too early stores nothing.
     """
+    # In a context of its own: what is bound there, for the log's lines, ends with it.
+    return copy_context().run(_outcome, settings, db, job_id, attempt, product)
+
+
+def _outcome(settings: Settings, db: Database, job_id: str, attempt: int, product: str) -> dict[str, Any]:
     expected: int | None = None
+    bind_contextvars(job_id=job_id, attempt=attempt)
     try:
         job, done = db.read(_state, job_id, attempt, product)
-        if job is None or job.attempt != attempt or not Status(job.status).terminal:
+        if job is None or job.attempt != attempt or not Status(job.status).terminal or _is_expired(job):
             return {"kind": product, "status": LogStatus.FAILED, "expected": None}
+        bind_contextvars(**job.log_fields)
         expected = job.events
         if done is not None:
             known = {"key": done.key, "size": done.size, "sha256": done.sha256}
             return {"kind": product, "status": LogStatus.STORED, "expected": expected} | known
-        place = (job_id, attempt)
-        return run_unjoined(_upload(settings, place, product, expected)) | {"kind": product, "expected": expected}
+        return _stored(settings, job, product) | {"kind": product, "expected": expected}
     except (AnsibleApiError, OSError) as error:
-        log.warning("upload failed", job_id=job_id, product=product, error=str(error))
+        log.warning("upload failed", product=product, error=str(error))
     except Exception:
-        log.exception("upload failed", job_id=job_id, product=product)
+        log.exception("upload failed", product=product)
     return {"kind": product, "status": LogStatus.FAILED, "expected": expected}
+
+
+def _is_expired(job: Job) -> bool:
+    return job.log_status == LogStatus.EXPIRED
+
+
+def _stored(settings: Settings, job: Job, product: str) -> dict[str, Any]:
+    about: Attributes = {"ansible_api.job_id": job.id, "ansible_api.attempt": job.attempt}
+    with tracing.begin(f"store {product}", parent=job.trace_parent, kind=Kind.CONSUMER, attributes=about) as span:
+        stored = run_unjoined(_upload(settings, (job.id, job.attempt), product, job.events))
+        span.note({"ansible_api.size": stored["size"], "ansible_api.log_status": stored["status"]})
+        return stored
 
 
 def _state(session: Session, job_id: str, attempt: int, product: str) -> tuple[Job | None, JobObject | None]:

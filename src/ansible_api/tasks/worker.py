@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import redis
 
+from ansible_api import tracing
 from ansible_api.celery import create_app
 from ansible_api.credentials.cipher import Cipher
 from ansible_api.db import Database
@@ -67,6 +68,7 @@ def node_name() -> str:
 def start_child() -> None:
     """Build the worker of a fresh child; it may have taken the place of one that died and left its job's secrets."""
     settings = load_settings()
+    tracing.start("ansible-api-worker")
     sweep(settings.state_dir / "work")
     _Process.worker = create_worker(settings, node_name())
 
@@ -144,3 +146,26 @@ class Shutdown:
 
 
 shutdown = Shutdown()
+
+
+class OneJob:
+    """Whether a worker for one job alone has begun it: its child says so, its parent sees it through shared memory."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 1)
+        self.asked_for = False  # set before the first fork
+
+    def begin(self) -> None:
+        self._memory[0] = 1
+
+    @property
+    def begun(self) -> bool:
+        return self._memory[0] == 1
+
+    @property
+    def enough(self) -> bool:
+        """Whether this process is to begin no other job."""
+        return self.asked_for and self.begun
+
+
+one_job = OneJob()

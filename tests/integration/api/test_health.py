@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from ansible_api.errors import Unavailable
 from tests.integration.api.conftest import JOB, Api
 from tests.servers.redis import RedisServer
 
@@ -61,3 +62,36 @@ async def test_metrics_count_requests_by_their_route_and_jobs_by_queue(api: Api)
     assert f'{name}{{method="GET",route="unmatched",status="404"' in counted
     assert any(line.startswith('ansible_api_jobs_submitted_total{queue="default"}') for line in lines)
     assert address.rpartition("/")[2] not in metrics.text
+
+
+async def test_metrics_tell_what_the_queues_look_like(api: Api) -> None:
+    async with api.client() as client:
+        await client.post("/api/v1/jobs", json=JOB)
+        lines = (await client.get("/metrics")).text.splitlines()
+    assert 'ansible_api_jobs{queue="default",status="queued"} 1.0' in lines
+    assert 'ansible_api_queue_depth{queue="default"} 1.0' in lines
+    assert 'ansible_api_workers{queue="delivery"} 0.0' in lines
+
+
+async def test_several_scrapers_cost_one_look_at_the_database(api: Api) -> None:
+    async with api.client() as client:
+        before = (await client.get("/metrics")).text
+        await client.post("/api/v1/jobs", json=JOB)
+        after = (await client.get("/metrics")).text
+    queued = 'ansible_api_jobs{queue="default",status="queued"} 0.0'
+    assert queued in before.splitlines()
+    assert queued in after.splitlines()
+
+
+async def test_without_the_database_metrics_tell_of_the_process_alone(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr(api.parts.db, "read", away)
+    async with api.stranger() as client:
+        metrics = await client.get("/metrics")
+    assert metrics.status_code == 200
+    assert "ansible_api_http_request_seconds" in metrics.text
+    assert "ansible_api_queue_depth" not in metrics.text

@@ -124,7 +124,7 @@ async def test_an_idempotency_key_is_printable_ascii(api: Api, subtests: pytest.
 async def test_a_caller_that_prefers_to_wait_gets_the_ended_job(api: Api) -> None:
     async with api.client() as client:
         posting = asyncio.create_task(client.post(JOBS, json=JOB, headers={"Prefer": "respond-async, wait=20"}))
-        [job] = await asyncio.to_thread(wait_for, lambda: api.database.read(listing.page, "red", limit=1, before=None))
+        [job] = await asyncio.to_thread(wait_for, lambda: api.database.read(listing.page, "red", limit=1).jobs)
         await asyncio.to_thread(lambda: api.worker(job.id).finish())
         ended = await posting
     assert (ended.status_code, ended.json()["status"]) == (200, "successful")
@@ -177,59 +177,6 @@ async def test_an_unchanged_job_is_not_sent_again(api: Api) -> None:
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
     assert (changed.status_code, changed.json()["status"]) == (200, "running")
     assert changed.headers["etag"] != etag
-
-
-async def test_pages_hold_every_job_once_newest_first(api: Api) -> None:
-    async with api.client() as client:
-        made = [(await client.post(JOBS, json=JOB)).json()["id"] for _ in range(7)]
-        seen, address, links = list[str](), f"{JOBS}?limit=3&status=queued&status=running", 0
-        while address:
-            page = await client.get(address)
-            assert page.status_code == 200, page.text
-            seen += [job["id"] for job in page.json()["items"]]
-            address = page.links.get("next", {}).get("url", "")
-            links += bool(address)
-            assert bool(address) == (page.json()["next_cursor"] is not None)
-    # Jobs of one millisecond have no order of their own.
-    assert (sorted(seen), links) == (sorted(made), 2)
-    assert seen == sorted(seen, reverse=True)
-
-
-async def test_lists_are_filtered_by_status_and_queue(api: Api) -> None:
-    async with api.client() as client:
-        waiting = (await client.post(JOBS, json=JOB)).json()["id"]
-        running = (await client.post(JOBS, json=JOB)).json()["id"]
-        long = (await client.post(JOBS, json=JOB | {"options": {"timeout": 7200}})).json()["id"]
-        api.worker(running)
-
-        async def ids(query: str) -> set[str]:
-            return {job["id"] for job in (await client.get(f"{JOBS}?{query}")).json()["items"]}
-
-        assert await ids("status=running") == {running}
-        assert await ids("status=queued") == {waiting, long}
-        assert await ids("status=queued&status=running&queue=default") == {waiting, running}
-        assert await ids("queue=long-running") == {long}
-        assert await ids("status=lost") == set()
-
-
-WRONG_PARAMETERS = {
-    "limit=0": "/query/limit",
-    "limit=101": "/query/limit",
-    "status=done": "/query/status/0",
-    "queue=x": "/query/queue",
-    "cursor=x": "/query/cursor",
-    "cursor=%00%ff": "/query/cursor",
-    "stauts=queued": "/query/stauts",
-}
-
-
-async def test_wrong_parameters_of_a_list_are_named(api: Api, subtests: pytest.Subtests) -> None:
-    async with api.client() as client:
-        for query, pointer in WRONG_PARAMETERS.items():
-            with subtests.test(query=query):
-                refused = await client.get(f"{JOBS}?{query}")
-                assert refused.status_code == 422
-                assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
 
 
 async def test_a_place_in_the_events_that_redis_cannot_know_is_refused(api: Api) -> None:

@@ -33,6 +33,14 @@ async def test_an_old_schema_refuses(sqlite_settings: Settings) -> None:
             pass
 
 
+async def test_the_schema_of_a_newer_version_is_taken(sqlite_settings: Settings) -> None:
+    database = Database(sqlite_settings.database_url.get_secret_value())
+    database.write(lambda session: session.execute(text("UPDATE alembic_version SET version_num = '9000'")))
+    database.close()
+    async with started(sqlite_settings) as api, api.client() as client:
+        assert (await client.get("/api/v1/jobs")).status_code == 200
+
+
 @pytest.mark.parametrize("master_key", ["1:" + base64.b64encode(bytes(32)).decode(), "2:" + MASTER_KEY[2:]])
 async def test_a_master_key_that_does_not_open_what_is_stored_refuses(
     sqlite_settings: Settings, master_key: str

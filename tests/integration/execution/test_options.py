@@ -23,9 +23,9 @@ def test_a_play_that_says_nothing_for_too_long_is_ended(trial: Trial, tmp_path: 
 
 
 def test_a_play_that_talks_may_take_its_time(trial: Trial, tmp_path: Path) -> None:
-    task = "    - command: sleep 1.2\n"
-    repo = repository(tmp_path / "repo", {"site.yml": SLEEP.format(command="sleep 0.1") + task * 5})
-    assert trial.run(spec_of(repo, options={"idle_timeout": 5})).status is Status.SUCCESSFUL
+    task = "    - command: sleep 1.5\n"
+    repo = repository(tmp_path / "repo", {"site.yml": SLEEP.format(command="sleep 0.1") + task * 6})
+    assert trial.run(spec_of(repo, options={"idle_timeout": 8})).status is Status.SUCCESSFUL
 
 
 def test_a_play_whose_lease_is_not_renewed_is_ended_and_says_nothing(trial: Trial, tmp_path: Path, sleep: str) -> None:

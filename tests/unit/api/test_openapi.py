@@ -39,7 +39,9 @@ def test_every_call_of_the_api_is_there(document: dict[str, Any]) -> None:
         f"post {v1}/credentials", f"get {v1}/credentials", f"delete {v1}/credentials/{{name}}",
         f"get {v1}/credentials/kinds", f"put {v1}/credentials/{{name}}", f"post {v1}/credentials/{{name}}/test",
         f"post {v1}/keys", f"get {v1}/keys", f"delete {v1}/keys/{{key_id}}",
-        f"post {v1}/webhook-secrets", f"get {v1}/webhook-secrets", "get /health", "get /ready", "get /metrics",
+        f"post {v1}/webhook-secrets", f"get {v1}/webhook-secrets",
+        f"get {v1}/queues", f"post {v1}/queues/{{name}}/pause", f"post {v1}/queues/{{name}}/resume",
+        f"post {v1}/workers/{{node}}/drain", "get /health", "get /ready", "get /metrics",
     }  # fmt: skip
 
 

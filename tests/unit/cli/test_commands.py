@@ -36,6 +36,15 @@ def test_wrong_usage_ends_with_1_because_2_means_a_failed_job(arguments: list[st
     assert "Traceback" not in result.output
 
 
+def test_a_directory_has_no_bucket_to_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"DATABASE_URL": "sqlite://", "REDIS_URL": "redis://h", "MASTER_KEY": "1:x", "OBJECTS_DIR": str(tmp_path)}
+    for name, value in values.items():
+        monkeypatch.setenv(f"ANSIBLE_API_{name}", value)
+    result = CliRunner().invoke(app, ["bucket", "create"])
+    assert result.exit_code == Exit.REFUSED
+    assert "ANSIBLE_API_S3_BUCKET is not set" in result.output
+
+
 def test_without_a_key_the_message_names_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANSIBLE_API_KEY", raising=False)
     result = CliRunner().invoke(app, ["jobs"])

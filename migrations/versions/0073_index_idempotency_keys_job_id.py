@@ -1,0 +1,18 @@
+"""Index idempotency_keys by job_id."""
+
+from alembic import op
+
+revision = "0073"
+down_revision = "0072"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_idempotency_keys_job_id", "idempotency_keys", ["job_id"], if_not_exists=True)
+
+
+def downgrade() -> None:
+    # MariaDB's foreign key needs the index: there it goes with the table, and the upgrade finds it.
+    if op.get_bind().dialect.name == "sqlite":
+        op.drop_index("ix_idempotency_keys_job_id", "idempotency_keys")
