@@ -180,7 +180,6 @@ def _is_full(group: Group, number: int) -> ColumnElement[bool]:
 def _waiting(row: Any, line: Line) -> Waiting:
     group = Group(line.team, row.concurrency_group) if row.concurrency_group is not None else None
     # Without a turn: written by the version before this one.
-    # Without a turn: written by the version before this one.
     turn_at = row.turn_at or row.created_at
     return Waiting(row.id, row.attempt, row.priority, line, turn_at, group, row.concurrency_limit or 0)
 
