@@ -1,5 +1,6 @@
-"""Finding the processes of a test: each carries a mark in its environment."""
+"""The processes of a test: each carries a mark in its environment, by which it is found; and how one is ended."""
 
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -23,3 +24,13 @@ def processes_with(mark: str) -> list[int]:
             if f"{MARK}={mark}".encode() in environ.split(b"\0"):
                 found.append(int(entry.name))
     return found
+
+
+def end(process: subprocess.Popen[bytes], grace: float = 15) -> None:
+    """SIGTERM, and SIGKILL for one that is still there after so many seconds."""
+    process.terminate()
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

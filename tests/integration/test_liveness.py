@@ -20,6 +20,7 @@ from ansible_api.settings import Settings
 from ansible_api.tasks import metrics, own_dir
 from tests.acceptance.service import COMMAND
 from tests.migrated import migrate
+from tests.processes import end
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.small_disk import on_small_disk, without_blocks
@@ -132,12 +133,7 @@ def worker(redis_server: RedisServer, sqlite_url: str, tmp_path: Path, limit: fl
         for name in ("hold", "hang"):
             with suppress(FileNotFoundError):
                 live.relieve(name)
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
         celery.dispose(app)
 
 

@@ -74,19 +74,13 @@ def test_a_hung_and_a_dead_broker_are_unavailable_until_they_are_back(
         call(queue)
     rabbitmq_server.process.restart()  # RabbitMQ 3.10 knows no leader of queues that it made just before it is killed
     rabbitmq_server.process.pause()
-    for call in CALLS.values():
-        with pytest.raises(Unavailable):
-            call(queue)
+    _refused(queue)
     rabbitmq_server.process.resume()
-    for call in CALLS.values():
-        wait_for(lambda call=call: _works(call, queue), 20)
+    _back(queue)
     rabbitmq_server.process.kill()
-    for call in CALLS.values():
-        with pytest.raises(Unavailable):
-            call(queue)
+    _refused(queue)
     rabbitmq_server.process.revive()
-    for call in CALLS.values():
-        wait_for(lambda call=call: _works(call, queue), 20)
+    _back(queue)
 
 
 @pytest.mark.parametrize("wrong", ["password", "vhost", "port", "host"])
@@ -106,6 +100,19 @@ def test_a_wrong_address_of_the_broker_is_unavailable_and_tells_no_password(
         CALLS[call](CeleryQueue(app))
     celery.dispose(app)
     assert "canary" not in str(caught.value)
+
+
+def _refused(queue: CeleryQueue) -> None:
+    """Every call says that the broker is away."""
+    for call in CALLS.values():
+        with pytest.raises(Unavailable):
+            call(queue)
+
+
+def _back(queue: CeleryQueue) -> None:
+    """Every call works again, soon."""
+    for call in CALLS.values():
+        wait_for(lambda call=call: _works(call, queue), 20)
 
 
 def _works(call: Callable[[CeleryQueue], object], queue: CeleryQueue) -> bool:

@@ -23,6 +23,7 @@ from ansible_api.jobs.repairs import DeadAttempt
 from ansible_api.jobs.state import Status
 from ansible_api.settings import PREFIX, Settings
 from tests.integration.api.conftest import JOB, Api, Worker, event, settings_of, started
+from tests.processes import end
 from tests.servers.redis import RedisServer
 from tests.waiting import wait_for
 
@@ -64,12 +65,7 @@ def serving(settings: Settings, api: Api, log: Path) -> Iterator[Served]:
         wait_for(lambda: answers(url, process), timeout=30, message="the API did not start")
         yield Served(url, api, process, log)
     finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 def serve(fd: int) -> list[str]:
