@@ -22,6 +22,7 @@ from sqlalchemy import (
     create_engine,
     event,
     make_url,
+    text,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Dialect
@@ -199,6 +200,12 @@ def _translated(error: SQLAlchemyError) -> Exception:
     if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, OperationalError)):
         return Unavailable("the database is away; try again shortly", headers={"Retry-After": "5"})
     return error
+
+
+def read_of_one_moment(session: Session) -> None:
+    """Let a transaction that only reads see no commit of others that comes after its first look; call it first."""
+    if session.get_bind().dialect.name != "sqlite":  # there every transaction is so
+        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 def rows_changed(session: Session, statement: Update | Delete, values: Mapping[str, Any] | None = None) -> int:

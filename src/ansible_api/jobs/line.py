@@ -14,7 +14,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, and_, false, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from ansible_api.db import now_plus, rows_changed
+from ansible_api.db import now_plus, read_of_one_moment, rows_changed
 from ansible_api.jobs import store
 from ansible_api.jobs.fairness import NEVER, Group, Line, Shares, Waiting, choose, foremost
 from ansible_api.jobs.model import Job, LineTurn, QueuePause
@@ -82,7 +82,8 @@ def running(session: Session, queue: str) -> int:
 
 
 def choose_next(session: Session, queue: str, rules: Rules) -> list[Waiting]:
-    """The jobs of a queue that are next, as many as there is room for."""
+    """The jobs of a queue that are next, as many as there is room for; what `Database.read` begins with."""
+    read_of_one_moment(session)  # otherwise what another tells the broker meanwhile takes no room and is not next
     wanted = room(session, queue, rules)
     if not wanted:
         return []

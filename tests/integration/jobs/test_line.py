@@ -1,8 +1,11 @@
 """The line in which jobs wait, on both databases."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import event
 
 from ansible_api.db import Database, now_plus
 from ansible_api.jobs import line, store, workers
@@ -36,6 +39,31 @@ def test_the_broker_is_told_of_no_more_than_can_begin(db: Database) -> None:
     assert take(db) == []  # a slot less is free, and a message less waits
     db.write(store.cancel_queued, "red", jobs[1])
     assert take(db) == [jobs[3]]
+
+
+def test_two_that_tell_it_at_the_same_moment_tell_it_of_no_more_and_in_order(db: Database) -> None:
+    slots(db, 1)
+    for after in range(8):  # so many queries of the first, all the second does
+        jobs, told = waiting(db, 2), list[str]()
+        with _after_queries(db, after, lambda told=told: told.extend(take(db))):
+            told += take(db)
+        assert told == jobs[:1], after
+        for job_id in jobs:
+            db.write(store.cancel_queued, "red", job_id)
+
+
+@contextmanager
+def _after_queries(db: Database, count: int, do: Callable[[], object]) -> Iterator[None]:
+    """Do something after so many queries of this thread, once."""
+    left = iter(range(count, -1, -1))
+
+    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT") and next(left, None) == 0:
+            do()
+
+    event.listen(db.engine, "before_cursor_execute", before)
+    yield
+    event.remove(db.engine, "before_cursor_execute", before)
 
 
 def test_without_workers_it_is_told_of_one(db: Database) -> None:
