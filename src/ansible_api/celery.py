@@ -102,7 +102,9 @@ def _on_rabbitmq() -> dict[str, Any]:
     There a worker gets as many messages of each of its queues as it has slots, whether these are free or not. So it
     gives back what it has no slot for (`tasks.slots`).
     """
-    quorum = {"x-queue-type": "quorum"}
+    # From 4.0 on a message that was given back 20 times is dropped, unless the queue has a limit of its own; before, a
+    # negative one means none at all.
+    quorum = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
     return {
         "task_queues": [
             KombuQueue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=quorum) for name in Queue

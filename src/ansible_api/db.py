@@ -48,9 +48,9 @@ PING_AFTER = 1.0
 # A process that stops, or is cut off, in the middle of a transaction holds its locks for no longer: otherwise nobody
 # could end its job's lease before TCP gives the connection up, hours later.
 IDLE_TRANSACTION = 10  # seconds
-# How long a server may be silent before it counts as away. A worker waits longer than a lock may take; behind the API
-# a caller waits, who may come again.
-SILENCE, SILENCE_OF_API = 60, 10  # seconds
+# How long a server may be silent before it counts as away. A job waits longer than a lock may take; behind the API a
+# caller waits, who may come again, and behind the main process of a worker its forks and its sign of life.
+SILENCE, SHORT_SILENCE = 60, 10  # seconds
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -121,9 +121,9 @@ def _id(prefix: str, milliseconds: int, random: int) -> str:
 class Database:
     """Transactions for synchronous code."""
 
-    def __init__(self, url: str, *, pool_size: int = 2, patient: bool = False) -> None:
-        """`patient`: a statement may take as long as it does, as the DDL of a large table."""
-        self.engine = _engine(url, pool_size, None if patient else SILENCE)
+    def __init__(self, url: str, *, pool_size: int = 2, silence: int | None = SILENCE) -> None:
+        """`silence`: seconds that a statement may take; None: as long as it does, as the DDL of a large table."""
+        self.engine = _engine(url, pool_size, silence)
         self._writes = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     def write(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -260,7 +260,7 @@ def _engine(text: str, pool_size: int, silence: int | None) -> Engine:
 
 def _async_engine(text: str, pool_size: int) -> AsyncEngine:
     url = database_url(text, asynchronous=True)
-    engine = create_async_engine(url, **_options(url, pool_size, SILENCE_OF_API))
+    engine = create_async_engine(url, **_options(url, pool_size, SHORT_SILENCE))
     _prepare(engine.sync_engine)
     return engine
 

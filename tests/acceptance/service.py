@@ -29,8 +29,8 @@ TERMINAL = {"successful", "failed", "error", "canceled", "timed_out", "lost"}
 CLOSED = {"stored", "partial", "failed", "expired"}
 POLL = 0.1  # seconds between two looks at a job: asking costs as much as running it
 QUICK = {
-    "LEASE_PREPARING": "4",
-    "LEASE_PLAYING": "4",
+    "LEASE_PREPARING": "30",
+    "LEASE_PLAYING": "30",
     "LEASE_RENEWAL": "1",
     "UPKEEP_INTERVAL": "0.5",
     "REPUBLISH_AFTER": "1",

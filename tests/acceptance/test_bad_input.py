@@ -166,7 +166,7 @@ def test_a_revoked_key_is_refused(service: Service, key_body: str) -> None:
 
 
 def test_an_expired_key_is_refused(service: Service) -> None:
-    end = datetime.now(UTC) + timedelta(seconds=2)
+    end = datetime.now(UTC) + timedelta(seconds=6)
     with service.client as client:
         made = client.post("/api/v1/keys", json={"name": "short life", "expires_at": end.isoformat()}).json()
     assert _post(service.url, made["key"], REFUSED["empty inventory"].body).status_code == 422

@@ -43,7 +43,10 @@ PRINT = play(f"""
   debug:
     msg: "{{{{ item | int | some_lines({AT_ONCE}) }}}}"
   loop: "{{{{ range({LINES // AT_ONCE}) | list }}}}"
-  loop_control: {{label: ""}}
+  loop_control: {{label: "", pause: "{{{{ slowly | ternary(0.1, 0) }}}}"}}
+- name: Stay
+  command: sleep 60
+  when: slowly
 """)
 LINE = re.compile(rb"line \d{7} x{190}")
 LAST = b"line %07d " % (LINES - 1)
@@ -55,6 +58,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, valkey_server: RedisS
     valkey_server.flush()
     folder = tmp_path_factory.mktemp("large")
     with installed(folder, f"sqlite:///{folder / 'database.sqlite'}", valkey_server.url) as service:
+        service.env |= {"LEASE_PREPARING": "4", "LEASE_PLAYING": "4"}  # who goes with the disk is not known to be dead
         if not FULL_SIZE:
             service.env["HOT_EVENTS"] = "200000"
         service.start_api()
@@ -62,7 +66,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, valkey_server: RedisS
             yield service
     told = ", ".join(f"{name} {size / MIB:.1f} MiB" for name, size in sorted(peak.items()))
     print(f"\n{LINES} lines: largest {told}")  # noqa: T201 - for whoever asks with -s
-    assert peak["stream in Redis"] < 8 * MIB
+    assert 0 < peak["stream in Redis"] < 8 * MIB
 
 
 @pytest.fixture
@@ -124,7 +128,7 @@ DISKS_IN_TIME = DISKS if FULL_SIZE else pytest.mark.parametrize("second_disk", [
 def test_a_worker_killed_before_its_events_are_published(
     service: Service, printing: Path, valkey_server: RedisServer, second_disk: bool
 ) -> None:
-    worker, job_id = _begin(service, printing)
+    worker, job_id = _begin(service, printing, slowly=True)  # it prints still when Redis hangs, and plays still when it dies
     _wait_until_printing(service, job_id)
     with _hung(valkey_server):
         wait_for(lambda: LAST in _end_of(_spool(service, job_id)), LIMIT, message="the play did not print all")
@@ -164,9 +168,9 @@ def test_a_worker_killed_before_its_log_is_stored(service: Service, printing: Pa
     _check_every_way(service, job_id)
 
 
-def _begin(service: Service, repo: Path) -> tuple["subprocess.Popen[bytes]", str]:
+def _begin(service: Service, repo: Path, slowly: bool = False) -> tuple["subprocess.Popen[bytes]", str]:
     """A worker that runs jobs and stores no logs, and its job."""
-    return service.start_worker("default"), service.submit(local_job(repo))
+    return service.start_worker("default"), service.submit(local_job(repo, extra_vars={"slowly": slowly}))
 
 
 def _spool(service: Service, job_id: str) -> Path:

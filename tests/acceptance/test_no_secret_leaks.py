@@ -165,7 +165,7 @@ def test_every_process_was_watched_and_every_webhook_came(stage: Stage) -> None:
 def test_nothing_of_a_job_is_left_on_the_worker(stage: Stage) -> None:
     state = stage.service.folder / "state"
     assert [path.name for path in (state / "work").iterdir() if path.name != ".lock"] == []
-    assert list((state / "spool").iterdir()) == []
+    wait_for(lambda: not list((state / "spool").iterdir()), 20, message="upkeep has not removed the spools")
 
 
 def _printed(stage: Stage, name: str) -> dict[str, str]:

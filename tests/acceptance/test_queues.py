@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ansible_api.events.spool import SpoolWriter
 from tests.acceptance.brokers import on_any_broker, on_both_brokers
 from tests.acceptance.repos import make_repo, play
 from tests.acceptance.service import COMMAND, Service, local_job
@@ -14,7 +15,11 @@ from tests.waiting import wait_for
 
 NOTE = play("""
 - name: Note when it runs
-  shell: echo {{ name }} start >> {{ notes }}; sleep {{ seconds | default(0) }}; echo {{ name }} end >> {{ notes }}
+  shell: |
+    echo {{ name }} start >> {{ notes }}
+    sleep {{ seconds | default(0) }}
+    until [ -e {{ until }} ]; do sleep 0.1; done
+    echo {{ name }} end >> {{ notes }}
 """)
 
 
@@ -28,8 +33,11 @@ def noting(tmp_path: Path) -> Path:
     return make_repo(tmp_path / "noting", {"site.yml": NOTE})
 
 
-def submit(service: Service, repo: Path, notes: Path, name: str, seconds: float = 0, **options: object) -> str:
-    variables = {"name": name, "notes": str(notes), "seconds": seconds}
+def submit(
+    service: Service, repo: Path, notes: Path, name: str, seconds: float = 0, until: Path = Path("/"), **options: object
+) -> str:
+    """A job that takes so many seconds, and longer if a file is not there until then."""
+    variables = {"name": name, "notes": str(notes), "seconds": seconds, "until": str(until)}
     return service.submit(local_job(repo, extra_vars=variables, options=options))
 
 
@@ -46,10 +54,12 @@ def unsandboxed(fresh_service: Service) -> None:
 def test_what_is_urgent_is_next_whatever_waited_before(fresh_service: Service, noting: Path, notes: Path) -> None:
     fresh_service.start_api()
     fresh_service.start_worker(concurrency=1)
-    first = submit(fresh_service, noting, notes, "first", seconds=4)
+    go = notes.with_name("go")
+    first = submit(fresh_service, noting, notes, "first", until=go)
     wait_for(notes.exists, 30)
     low = [submit(fresh_service, noting, notes, f"low{number}", priority=2) for number in range(4)]
     high = [submit(fresh_service, noting, notes, f"high{number}", priority=8) for number in range(2)]
+    go.touch()
     for job_id in (first, *low, *high):
         fresh_service.wait_for_status(job_id)
     assert order(notes) == ["first", "high0", "high1", "low0", "low1", "low2", "low3"]
@@ -62,12 +72,14 @@ def test_a_team_that_floods_a_queue_does_not_keep_another_waiting(
     fresh_service.start_api()
     key = fresh_service.run("keys", "create", "--name", "calm", "--team", "calm", "--role", "submitter")
     fresh_service.start_worker(concurrency=1)
-    submit(fresh_service, noting, notes, "first", seconds=4)
+    go = notes.with_name("go")
+    submit(fresh_service, noting, notes, "first", until=go)
     wait_for(notes.exists, 30)
     for number in range(5):
         submit(fresh_service, noting, notes, f"flood{number}")
     fresh_service.key = key
     calm = submit(fresh_service, noting, notes, "calm")
+    go.touch()
     fresh_service.wait_for_status(calm)
     assert order(notes).index("calm") <= 2
 
@@ -126,6 +138,24 @@ def test_a_worker_for_one_job_ends_when_all_of_it_is_stored(fresh_service: Servi
     told = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
     for counted in ("jobs_ended_total{", "run_seconds_count{"):  # by the worker that is still there
         assert f'ansible_api_{counted}queue="default",status="successful"}} 2.0' in told
+
+
+@on_any_broker
+def test_a_worker_for_one_job_that_could_not_begin_ends_and_leaves_it_to_the_next(fresh_service: Service) -> None:
+    fresh_service.start_api()
+    nobody = f"https://127.0.0.1:{free_port()}/away.git"
+    job_id = fresh_service.submit(
+        {**local_job(Path("/")), "source": {"type": "playbook", "repo": nobody, "path": "x.yml"}}
+    )
+    spools = fresh_service.folder / "state" / "spool"
+    spools.mkdir(parents=True)
+    others = SpoolWriter(spools / "job-of-another-worker.1.ndjson")
+    once = fresh_service.start("once", "worker", "--queue", "default", "--concurrency", "1", "--once")
+    assert once.wait(90) == 0
+    job = fresh_service.job(job_id)
+    assert (job["status"], job["attempt"]) == ("queued", 1)
+    assert job["last_error"].startswith("source_unreachable")
+    others.close()
 
 
 def _draining(service: Service) -> bool:

@@ -98,7 +98,7 @@ def test_a_slow_receiver_delays_nobody(senders: Senders, webhook_sink: WebhookSi
             begun = time.time()
             jobs.append(senders.webhook(webhook_sink.url))
             delays.append(webhook_sink.wait_for_requests(number)[-1].at - begun)
-        assert sorted(delays)[18] < 2, delays
+        assert sorted(delays)[18] < 6, delays  # behind the slow ones it would be half a minute
         assert slow.most_under_way <= 1
         assert senders.service.job(jobs[-1])["log_status"] == "stored"
         slow.default = Answer()
@@ -156,7 +156,7 @@ def test_a_webhook_that_waits_for_its_job_cannot_be_sent(senders: Senders, webho
 def test_many_messages_and_impatient_people_make_one_attempt_at_a_time(
     senders: Senders, webhook_sink: WebhookSink
 ) -> None:
-    webhook_sink.default = Answer(delay=0.5)
+    webhook_sink.default = Answer(delay=1.5)
     job_id = senders.webhook(webhook_sink.url)
     webhook_sink.wait_for_requests(1)
     delivery_id = senders.delivery(job_id)["id"]

@@ -80,6 +80,11 @@ def test_in_job_mode_each_run_has_a_pod_of_its_own_that_kubernetes_never_repeats
     assert POOL not in of_kind(render(JOBS), "Deployment")
 
 
+def test_in_job_mode_pods_that_run_are_not_taken_for_ones_that_will_take_what_waits() -> None:
+    strategy = of_kind(render(JOBS), "ScaledJob")[POOL]["spec"]["scalingStrategy"]
+    assert strategy == {"strategy": "accurate", "pendingPodConditions": ["Ready"]}
+
+
 def test_in_job_mode_an_upgrade_leaves_runs_alone() -> None:
     assert of_kind(render(JOBS), "ScaledJob")[POOL]["spec"]["rollout"] == {"strategy": "gradual"}
 
@@ -153,9 +158,9 @@ def _counted(keda: Database, mode: dict[str, Any]) -> int:
     return int(keda.read(lambda session: session.scalar(query)))
 
 
-@pytest.mark.parametrize("mode", [KEDA, JOBS])
-def test_keda_counts_what_runs_and_what_may_start_in_the_pools_queues(
-    database: Database, keda: Database, mode: dict[str, Any]
+@pytest.mark.parametrize(("mode", "wanted"), [(KEDA, 3), (JOBS, 2)], ids=["deployment", "job"])
+def test_keda_counts_what_may_start_in_the_pools_queues_and_what_keeps_a_worker_of_a_deployment(
+    database: Database, keda: Database, mode: dict[str, Any], wanted: int
 ) -> None:
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     assert _counted(keda, mode) == 0
@@ -165,7 +170,7 @@ def test_keda_counts_what_runs_and_what_may_start_in_the_pools_queues(
     put(database, new_job(database), status=Status.SUCCESSFUL)
     put(database, new_job(database), next_attempt_at=later)
     put(database, new_job(database), next_attempt_at=later - datetime.timedelta(hours=2))
-    assert _counted(keda, mode) == 3
+    assert _counted(keda, mode) == wanted
 
 
 def test_of_a_paused_queue_keda_counts_what_runs(database: Database, keda: Database) -> None:
@@ -183,6 +188,9 @@ def test_of_a_concurrency_group_keda_counts_no_more_than_may_run_at_once(databas
     for _ in range(5):
         new_job(database, **group)
         new_job(database)
-    assert _counted(keda, KEDA) == 2 + 5
+    assert (_counted(keda, KEDA), _counted(keda, JOBS)) == (2 + 5, 1 + 5)
     new_job(database, team="blue", **group)  # another team's group
-    assert _counted(keda, KEDA) == 2 + 5 + 1
+    assert (_counted(keda, KEDA), _counted(keda, JOBS)) == (2 + 5 + 1, 1 + 5 + 1)
+    for _ in range(2):
+        put(database, new_job(database, **group), status=Status.RUNNING)  # more than its limit, which was lowered
+    assert _counted(keda, JOBS) == 0 + 5 + 1

@@ -84,8 +84,8 @@ def test_writing_ends(settings: Settings, end_of_hang: threading.Event, monkeypa
 def test_writing_much_may_take_longer(
     settings: Settings, end_of_hang: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory, "CALL_LIMIT", 0.1)
-    threading.Timer(0.5, end_of_hang.set).start()
+    monkeypatch.setattr(directory, "CALL_LIMIT", 1.0)
+    threading.Timer(2.0, end_of_hang.set).start()
     assert with_store(settings, lambda store: store.put(KEY, bytes(30 * directory.SLOWEST))).size > 0
 
 

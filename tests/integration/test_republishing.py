@@ -9,7 +9,7 @@ from sqlalchemy import insert, inspect, select
 from ansible_api import celery
 from ansible_api.db import Database, now_plus
 from ansible_api.dispatch import CeleryQueue
-from ansible_api.jobs import repairs, store
+from ansible_api.jobs import line, repairs, store
 from ansible_api.jobs.model import Job
 from ansible_api.routing import Queue
 from ansible_api.settings import Settings
@@ -121,6 +121,22 @@ def test_pauses_between_messages_double_up_to_a_limit(db: Database, new_upkeep: 
         assert now is not None
         pauses.append(round((moved["republish_at"] - now).total_seconds() / 10))
     assert pauses == [2, 4, 8, 16, 32, 64, 64, 64, 64]
+
+
+def test_a_job_that_stands_in_line_again_meanwhile_is_not_republished(db: Database) -> None:
+    job = db.read(store.get, new_job(db, republish_at=past()))
+    assert job is not None
+    assert db.write(line.put_back, job.id)
+    assert not db.write(repairs.mark_republished, job, 10.0)
+
+
+def test_jobs_of_a_queue_that_only_a_newer_version_has_keep_no_others_waiting(
+    db: Database, new_upkeep: NewUpkeep, redis_under_test: RedisServer
+) -> None:
+    new_job(db, queue="a-new-one", republish_at=past())
+    new_job(db, queue="git-heavy", republish_at=past())
+    new_upkeep().tick()
+    assert messages(redis_under_test, Queue.GIT_HEAVY) == 1
 
 
 def test_of_many_who_republish_at_once_one_may(db: Database) -> None:

@@ -85,6 +85,15 @@ def test_the_spool_of_an_attempt_that_needs_it_no_more_is_removed(
     assert segments(settings, fence) == []
 
 
+def test_the_spool_of_an_attempt_whose_job_waits_for_another_is_removed_when_all_of_it_is_stored(
+    db: Database, settings: Settings
+) -> None:
+    fence = running(db, status=Status.QUEUED)
+    path = spool(settings.state_dir, fence, 5)
+    rescue(db, settings)
+    assert (segments(settings, fence), path.exists()) == ([lines(5)], False)
+
+
 def test_a_job_that_ended_orderly_is_closed_from_the_stream_first(db: Database, settings: Settings) -> None:
     fence = running(db)
     path = spool(settings.state_dir, fence, 5)

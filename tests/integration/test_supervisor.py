@@ -144,7 +144,7 @@ def test_what_ignores_sigterm_is_killed_within_the_grace(supervised: Supervised)
     asked = time.monotonic()
     supervised.signal(signal.SIGTERM)
     assert supervised.ended() == 0
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 10
     assert "worker is killed: it did not stop in time" in supervised.said
     assert processes_with(supervised.mark) == []
 

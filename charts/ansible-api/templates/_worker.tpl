@@ -112,13 +112,19 @@ ansible-api/pool: {{ .name }}
 {{- end -}}
 
 {{/* Jobs that run count, too: otherwise a worker that is busy with the last of them would be scaled away. Of a concurrency
-group, which is at home in one team, no more than may run at once: the rest would keep idle workers. */}}
+group, which is at home in one team, no more than may run at once: the rest would keep idle workers. In job mode only
+what waits: a pod is never scaled away, and one that has had its run takes no other, however long it stays. */}}
 {{- define "ansible-api.kedaTrigger" -}}
 - type: mysql
   metadata:
     query: >-
       SELECT COALESCE(SUM(number), 0) FROM (
+      {{- if eq .pool.mode "job" }}
+      SELECT LEAST(SUM(status = 'queued'),
+      GREATEST(0, COALESCE(MAX(concurrency_limit) - SUM(status = 'running'), COUNT(*)))) AS number
+      {{- else }}
       SELECT LEAST(COUNT(*), COALESCE(MAX(concurrency_limit), COUNT(*))) AS number
+      {{- end }}
       FROM jobs WHERE status IN ('queued', 'running') AND queue IN ('{{ join "', '" .pool.queues }}')
       AND (status = 'running' OR ((next_attempt_at IS NULL OR next_attempt_at <= UTC_TIMESTAMP(6))
       AND queue NOT IN (SELECT queue FROM queue_pauses)))

@@ -19,7 +19,7 @@ def flower(
     try:
         import flower as installed
     except ImportError:
-        raise CommandError("Flower is not installed: pip install 'ansible-api[embedded]'") from None
+        raise CommandError("Flower is not installed: install the extra ansible-api[embedded]") from None
     from ansible_api.celery import create_app
 
     del installed

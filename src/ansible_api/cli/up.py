@@ -47,7 +47,7 @@ def up(
 ) -> None:
     """Run API, worker, Redis and database on this machine until Ctrl-C."""
     if flower and importlib.util.find_spec("flower") is None:
-        raise CommandError("Flower is not installed: pip install 'ansible-api[embedded]'")
+        raise CommandError("Flower is not installed: install the extra ansible-api[embedded]")
     directory = DataDir(data.absolute())
     with ExitStack() as stack:
         stack.enter_context(directory.locked())

@@ -34,7 +34,7 @@ class QueueView(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: Queue
-    depth: int = Field(description="jobs that wait and may begin")
+    depth: int = Field(description="jobs that wait, also behind a pause, a full group or a limit")
     delayed: int = Field(description="jobs that wait for their next attempt")
     running: int
     oldest_seconds: float | None = Field(description="how long the oldest of `depth` has waited")

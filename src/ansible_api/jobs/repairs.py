@@ -89,5 +89,6 @@ def unpublished(session: Session, queue: str, *, messages: int, limit: int = 500
 def mark_republished(session: Session, job: Job, first_pause: float) -> bool:
     """Take the right to publish a waiting job again; pauses double. False: another upkeep was first."""
     pause = first_pause * 2 ** min(job.republish_count + 1, MAX_REPUBLISH_DOUBLINGS)
-    guards = (Job.id == job.id, Job.status == Status.QUEUED, Job.republish_count == job.republish_count)
-    return store.change(session, *guards, republish_at=now_plus(pause), republish_count=Job.republish_count + 1) == 1
+    still = (Job.status == Status.QUEUED, Job.republish_at <= now_plus(), Job.republish_count == job.republish_count)
+    values = {"republish_at": now_plus(pause), "republish_count": Job.republish_count + 1}
+    return store.change(session, Job.id == job.id, *still, **values) == 1

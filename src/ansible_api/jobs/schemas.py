@@ -19,7 +19,7 @@ class Answer(BaseModel):
 
 
 class Progress(Answer):
-    """Where the play stands; the same fields as in the first draft."""
+    """Where the play stands; the same fields whatever the job."""
 
     current_play: str | None = None
     current_task: str | None = None

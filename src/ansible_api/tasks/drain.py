@@ -44,8 +44,7 @@ class EndAfterOneJob:
     """The end of a worker that was started for one job: when that is done and nothing of it is left on the disk."""
 
     def __init__(self, drain: Drain, state_dir: Path) -> None:
-        self._drain, self._folders = drain, (state_dir / "spool", state_dir / results.FOLDER)
-        self._since = time.monotonic()
+        self._drain, self._state_dir, self._since = drain, state_dir, time.monotonic()
 
     def check(self) -> None:
         """Take no second job; end the worker when there is nothing left to do, or when nothing came."""
@@ -57,5 +56,8 @@ class EndAfterOneJob:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _left(self) -> bool:
-        """Whether the disk has something that the database or the object store have not."""
-        return any(folder.is_dir() and any(folder.iterdir()) for folder in self._folders)
+        """Whether the disk has something of its job that the database or the object store have not."""
+        if not one_job.begun:
+            return False
+        result = self._state_dir / results.FOLDER / f"{one_job.attempt}.json"
+        return result.exists() or any((self._state_dir / "spool").glob(f"{one_job.attempt}.*"))

@@ -20,7 +20,7 @@ from ansible_api.events.spool import SpoolReader, attempt_of, unheld
 from ansible_api.events.types import Place
 from ansible_api.jobs import closing, store
 from ansible_api.jobs.model import Job
-from ansible_api.jobs.state import LogStatus
+from ansible_api.jobs.state import LogStatus, Status
 from ansible_api.logs import get_logger
 from ansible_api.objects import PUT_LIMIT, ObjectStore, in_time, put_in_time, with_store
 from ansible_api.settings import Settings
@@ -63,7 +63,10 @@ def _needed(db: Database, settings: Settings, spool: SpoolReader, job_id: str, a
 
 
 def _rescued(db: Database, settings: Settings, spool: SpoolReader, job: Job) -> bool:
-    """Store what the spool has; False: it is of no more use."""
+    """Store what the spool has; False: it is of no more use.
+
+    That of an attempt whose job waits for the next one is not: all that it had is in the object store.
+    """
     job_id, attempt = job.id, job.attempt
     end, events = with_store(settings, lambda objects: in_time(_fill(objects, settings, spool, job), LIMIT + PUT_LIMIT))
     if db.write(closing.rescued, job_id, attempt, events=events, stored=end.ndjson):
@@ -75,7 +78,7 @@ def _rescued(db: Database, settings: Settings, spool: SpoolReader, job: Job) -> 
     if now is not None and now.log_status == LogStatus.STORED:  # while segments were on their way
         with suppress(Unavailable):
             with_store(settings, lambda objects: in_time(drop_leftovers(objects, job_id, attempt), PUT_LIMIT))
-    return now is not None and now.closed_at is None
+    return now is not None and now.closed_at is None and now.status != Status.QUEUED
 
 
 def _ended_well(job: Job) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from ansible_api.db import Database
+from ansible_api.db import SHORT_SILENCE, Database
 from ansible_api.deliveries import store as deliveries
 from ansible_api.errors import Unavailable
 from ansible_api.events import keys
@@ -108,9 +108,14 @@ class RetentionStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if Queue.DELIVERY not in parent.app.amqp.queues.consume_from:
             return
         settings = load_settings()
-        db = WatchedDatabase(Database(settings.database_url.get_secret_value()), settings.lease_playing)
+        db = Database(settings.database_url.get_secret_value(), silence=SHORT_SILENCE)
         self._stop.clear()
-        threading.Thread(target=self._run, args=(Retention(db, settings),), name="retention", daemon=True).start()
+        threading.Thread(
+            target=self._run,
+            args=(Retention(WatchedDatabase(db, settings.lease_playing), settings),),
+            name="retention",
+            daemon=True,
+        ).start()
 
     def stop(self, parent: Any) -> None:
         self._stop.set()

@@ -55,7 +55,7 @@ def run_job(job_id: str) -> None:
     if job is None:
         worker.db.write(line.put_back, job_id)
         return
-    one_job.begin()
+    one_job.begin(job.id, job.attempt)
     with structlog.contextvars.bound_contextvars(**job.log_fields):
         log.info("attempt began")
         attempt = Attempt(worker, job)

@@ -15,7 +15,7 @@ from celery import Celery, bootsteps
 from sqlalchemy.orm import Session
 
 from ansible_api import telemetry
-from ansible_api.db import Database
+from ansible_api.db import SHORT_SILENCE, Database
 from ansible_api.deliveries import store as deliveries
 from ansible_api.dispatch import CeleryQueue, JobQueue
 from ansible_api.errors import Unavailable
@@ -183,6 +183,8 @@ class Upkeep:
     def _republish(self) -> None:
         """Publish again the jobs whose message was lost."""
         for name in self._db.read(repairs.unclaimed):
+            if name not in JOB_QUEUES:  # of a newer version
+                continue
             messages = self._queue.depth(Queue(name))
             for job in self._db.read(repairs.unpublished, name, messages=messages):
                 if self._db.write(repairs.mark_republished, job, self._settings.republish_after):
@@ -205,7 +207,7 @@ class UpkeepStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         settings = load_settings()
-        self._db = Database(settings.database_url.get_secret_value())
+        self._db = Database(settings.database_url.get_secret_value(), silence=SHORT_SILENCE)
         drain, queues = Drain(parent), _queues(parent.app)
 
         def presence(session: Session) -> bool:

@@ -149,18 +149,25 @@ shutdown = Shutdown()
 
 
 class OneJob:
-    """Whether a worker for one job alone has begun it: its child says so, its parent sees it through shared memory."""
+    """The attempt that a worker for one job alone has begun: its child says so, its parent sees it in shared memory."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 1)
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
         self.asked_for = False  # set before the first fork
 
-    def begin(self) -> None:
-        self._memory[0] = 1
+    def begin(self, job_id: str, attempt: int) -> None:
+        name = f"{job_id}.{attempt}".encode()
+        self._memory[1 : 1 + len(name)] = name
+        self._memory[0] = len(name)  # last: it says that all is there
+
+    @property
+    def attempt(self) -> str:
+        """`<job id>.<attempt>`; empty before it has begun."""
+        return self._memory[1 : 1 + self._memory[0]].decode()
 
     @property
     def begun(self) -> bool:
-        return self._memory[0] == 1
+        return bool(self.attempt)
 
     @property
     def enough(self) -> bool:

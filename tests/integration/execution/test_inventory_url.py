@@ -261,6 +261,6 @@ def test_a_dripping_answer_ends_at_the_time_limit(gatherer: Gatherer, dripping: 
 def test_a_job_that_is_to_end_does_not_wait_for_the_answer(gatherer: Gatherer, dripping: str) -> None:
     began = time.monotonic()
     gatherer.keep_going = lambda: time.monotonic() < began + 0.2
-    assert gatherer.with_limits(timeout=1.5).refusal(url(dripping)).job_code == "canceled"
-    assert time.monotonic() - began < 1.2
+    assert gatherer.with_limits(timeout=8).refusal(url(dripping)).job_code == "canceled"
+    assert time.monotonic() - began < 6
     wait_for(lambda: "patience" not in [thread.name for thread in threading.enumerate()])
