@@ -1,5 +1,6 @@
-"""Files that are written aside and then renamed: what is left of those whose writers died."""
+"""Files that are written aside and then renamed: for good, and what is left of those whose writers died."""
 
+import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,3 +15,12 @@ def sweep(files: Iterable[Path]) -> None:
         with suppress(FileNotFoundError):
             if file.stat().st_mtime < time.time() - AGE:
                 file.unlink()
+
+
+def sync_directory(directory: Path) -> None:
+    """A file that was renamed into it is there after a loss of power, too."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

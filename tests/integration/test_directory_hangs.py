@@ -53,7 +53,7 @@ def release(fifo: Path) -> None:
 def end_of_hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Writing hangs when an object is in its place, until this is set."""
     event = threading.Event()
-    monkeypatch.setattr(directory, "_sync_directory", lambda _: event.wait(30))
+    monkeypatch.setattr(directory.unfinished, "sync_directory", lambda _: event.wait(30))
     yield event
     event.set()
 

@@ -106,7 +106,7 @@ def test_a_fork_does_not_wait_for_an_object_store_that_hangs(
         hangs.set()
         over.wait(30)
 
-    monkeypatch.setattr(directory, "_sync_directory", hang)
+    monkeypatch.setattr(directory.unfinished, "sync_directory", hang)
     spool(settings.state_dir, running(db), 5)
     step = UpkeepStep(SimpleNamespace())
     rounds = threading.Thread(target=step._run, args=(upkeep, 60.0, Drain(SimpleNamespace()), None))

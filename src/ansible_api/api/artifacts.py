@@ -48,7 +48,7 @@ class ArtifactList(BaseModel):
 @router.get("/{job_id}/artifacts", response_model=ArtifactList, responses=problems(401, 403, 404, 503))
 async def list_artifacts(caller: Viewer, service: Service, job_id: str) -> Response:
     """What the play of the last attempt left; nothing before it has ended. Files that have expired are named, too."""
-    job = await service.db.read(_job, caller.team, job_id)
+    job = await service.db.read(store.get_of_team, caller.team, job_id)
     found = job.artifacts or {"data": {}, "files": [], "left_out": []}
     files = [
         ArtifactView(**file, url=f"{PREFIX}/jobs/{job.id}/artifacts/{quote(file['name'])}") for file in found["files"]
@@ -81,10 +81,6 @@ async def get_artifact(
             stored = StoredFile(key, file["size"], file["sha256"], filename, "application/octet-stream")
             return await file_answer(service, stored, wanted)
     raise NotFound("the job has no such artifact")
-
-
-def _job(session: Session, team: str, job_id: str) -> Job:
-    return store.get_of_team(session, team, job_id)
 
 
 def _job_with_files(session: Session, team: str, job_id: str) -> Job:

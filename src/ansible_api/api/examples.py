@@ -269,37 +269,6 @@ JOB_QUEUED: Mapping[str, Any] = {
     "log_status": "pending",
     "log_url": f"https://ansible.example.com/api/v1/jobs/{JOB_ID}/logs",
 }
-JOB_RUNNING: Mapping[str, Any] = {
-    **JOB_QUEUED,
-    "status": "running",
-    "phase": "playing",
-    "attempt": 1,
-    "attempts": [
-        {
-            "attempt": 1,
-            "worker": "worker-7d4f9:17:1768471000/23",
-            "started_at": "2026-01-15T10:00:05Z",
-            "play_started_at": None,
-            "ended_at": None,
-            "phase": None,
-            "timings": {},
-            "outcome": None,
-            "error": None,
-            "late_outcome": None,
-        }
-    ],
-    "why_waiting": None,
-    "started_at": "2026-01-15T10:00:05Z",
-    "source": {**PLAYBOOK, "commit": "9fceb02d0ae598e95dc970b74767f19372d61af8", "cache": "hit"},
-    "progress": {
-        "current_play": "Deploy application",
-        "current_task": "Copy files",
-        "hosts_ok": 1,
-        "hosts_failed": 0,
-        "hosts_pending": 1,
-    },
-    "timings": {"queued": 0.1, "source": 0.2},
-}
 
 DELIVERY: Mapping[str, Any] = {
     "id": "msg-06b5k1x9m3wq2tc8r4hz7ne",

@@ -1,4 +1,4 @@
-"""`ansible-api queues`: a live table of the queues; pause and resume one, drain a worker."""
+"""`ansible-api queues`: a live table of the queues; pause and resume one."""
 
 import time
 from enum import StrEnum

@@ -1,6 +1,5 @@
 """What a credential means for one fetch: the name of its cache, and the options of ssh with its 0600 files."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ansible_api.credentials.secrets import GitLogin, SshKey
 from ansible_api.errors import JobError
+from ansible_api.execution.workspace import write_private
 from ansible_api.settings import HostKeyPolicy
 
 Login = SshKey | GitLogin | None
@@ -60,10 +60,10 @@ def ssh_options(
         options = [*ALWAYS, "-o", f"ConnectTimeout={max(1, round(connect_timeout))}"]
         key = "none"
         if isinstance(login, SshKey):
-            key = _private_file(Path(directory, "key"), login.private_key.get_secret_value().strip() + "\n")
+            key = str(write_private(Path(directory, "key"), login.private_key.get_secret_value().strip() + "\n"))
         options += ["-i", key] if key != "none" else ["-o", "IdentityFile=none"]
         if isinstance(login, SshKey) and login.known_hosts:
-            known = _private_file(Path(directory, "known_hosts"), login.known_hosts.strip() + "\n")
+            known = str(write_private(Path(directory, "known_hosts"), login.known_hosts.strip() + "\n"))
             options += _host_keys("yes", known, "none")
         elif policy is HostKeyPolicy.ACCEPT_NEW:
             known_hosts.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -81,10 +81,3 @@ def _host_keys(strict: str, known: str, of_system: str) -> list[str]:
     """Which host keys count; the system's file is the operator's word, and yields to the credential's."""
     settings = (f"StrictHostKeyChecking={strict}", f'UserKnownHostsFile="{known}"', f"GlobalKnownHostsFile={of_system}")
     return [part for setting in settings for part in ("-o", setting)]
-
-
-def _private_file(path: Path, text: str) -> str:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "w") as stream:
-        stream.write(text)
-    return str(path)

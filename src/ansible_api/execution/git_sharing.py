@@ -8,13 +8,12 @@ of files, and jobs that meet in one with different questions do not wait for eac
 import fcntl
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_api.execution.git_login import digest
-from ansible_api.processes import boot_id
+from ansible_api.processes import boot_id, boot_time
 
 BYTES = 65536  # more than any answer has
 
@@ -34,7 +33,7 @@ def shared(directory: Path, question: str, ask: Callable[[], str], wait: Callabl
     `question` is a digest of all that the answer depends on; `wait` pauses, or raises to give up. What `ask` raises is
     its caller's alone: the next one asks again.
     """
-    question, began = digest(question, boot_id()), _now()
+    question, began = digest(question, boot_id()), boot_time()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(directory / question[:2], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -54,15 +53,11 @@ def shared(directory: Path, question: str, ask: Callable[[], str], wait: Callabl
 
 
 def _ask(file: int, question: str, ask: Callable[[], str]) -> str:
-    asked = _now()
+    asked = boot_time()
     _write(file, _Note(question, asked, None))
     answer = ask()
     _write(file, _Note(question, asked, answer))
     return answer
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)  # the same for all processes, and it never goes back
 
 
 def _lock(file: int) -> bool:

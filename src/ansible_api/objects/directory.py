@@ -101,18 +101,18 @@ class DirectoryStore:
         finally:
             Path(name).unlink(missing_ok=True)
 
-    def _move(self, unfinished: Path, path: Path) -> None:
+    def _move(self, written: Path, path: Path) -> None:
         for attempt in reversed(range(MOVES)):
             try:
                 self._make_directory(path.parent)
-                unfinished.replace(path)
+                written.replace(path)
                 break
             except (FileNotFoundError, FileExistsError):
                 # A delete beside us removes directories that are empty, and ours is until the file is in it.
                 if attempt == 0:
                     raise
         with suppress(FileNotFoundError):  # deleted already, and its directory with it
-            _sync_directory(path.parent)
+            unfinished.sync_directory(path.parent)
 
     def _make_directory(self, directory: Path) -> None:
         # The root is made once, at start: one that has gone is a disk that is not mounted.
@@ -176,14 +176,6 @@ def _file_size(path: Path) -> int:
     if not path.is_file():
         raise FileNotFoundError(path)
     return path.stat().st_size
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class Kept:
                 file.write(result.to_json())
             os.fsync(self._file)
             partial.replace(self._path)
-            _sync(folder)
+            unfinished.sync_directory(folder)
         except BaseException:
             self._file.close()
             with suppress(OSError):
@@ -184,11 +184,3 @@ def _unheld(path: Path) -> Iterator[str | None]:
             yield None
             return
         yield file.read() if path.exists() else None
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
