@@ -83,7 +83,7 @@ def service(installation: Service, tmp_path: Path) -> Iterator[Service]:
 
 @contextmanager
 def _watched(service: Service, server: RedisServer) -> Iterator[dict[str, float]]:
-    """The largest sizes seen meanwhile: resident memory of processes, and of all streams in Redis."""
+    """The largest sizes seen meanwhile: resident memory of processes, and streams in Redis."""
     peak: dict[str, float] = {"stream in Redis": 0}
     over = threading.Event()
 
@@ -97,7 +97,7 @@ def _watched(service: Service, server: RedisServer) -> Iterator[dict[str, float]
                 peak[name] = max(peak.get(name, 0), size)
         with suppress(RedisError):
             names = redis.keys("ansible-api:events:*")
-            size = sum(redis.memory_usage(name, samples=0) or 0 for name in names)
+            size = max((redis.memory_usage(name, samples=0) or 0 for name in names), default=0)
             peak["stream in Redis"] = max(peak["stream in Redis"], size)
 
     def watch() -> None:
@@ -228,7 +228,16 @@ def _finish(service: Service, job_id: str, second_disk: bool) -> dict[str, objec
     if second_disk:
         service.env["STATE_DIR"] += " of another worker"
     service.start_worker(name="second")
-    return service.wait_for_closed(job_id, timeout=LIMIT)
+    told = service.wait_for_closed(job_id, timeout=LIMIT)
+    if second_disk or told["log_status"] != "partial":
+        return told
+    # It was closed before all of the spool was in the object store.
+    return wait_for(lambda: _stored(service, job_id), LIMIT, message="the log is not closed again with the spool")
+
+
+def _stored(service: Service, job_id: str) -> dict[str, object] | None:
+    job = service.job(job_id)
+    return job if job["log_status"] == "stored" else None
 
 
 def _expected() -> list[bytes]:
