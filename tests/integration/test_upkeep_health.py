@@ -4,15 +4,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import select
 
 from ansible_api import celery
 from ansible_api.db import Database, now_plus
 from ansible_api.dispatch import CeleryQueue
+from ansible_api.errors import Unavailable
 from ansible_api.jobs.state import Status
 from ansible_api.objects import directory
 from ansible_api.settings import Settings
@@ -94,6 +97,19 @@ def test_repairs_that_wait_for_something_else_do_not_keep_leases_from_their_end(
     wait_for(lambda: time.monotonic() - began > 2.1)
     watching.read(lambda _: None)
     assert watching.healthy_for > 2
+
+
+@on_mariadb
+def test_a_database_that_hangs_is_given_up_after_the_silence_that_it_is_allowed(
+    empty_url: str, frozen: Callable[[float], None]
+) -> None:
+    with closing(Database(empty_url, silence=1)) as impatient:
+        assert impatient.read(lambda session: session.scalar(select(1))) == 1
+        frozen(9)
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            impatient.read(lambda session: session.scalar(select(1)))
+        assert time.monotonic() - began < 7
 
 
 @pytest.mark.timeout(60)
