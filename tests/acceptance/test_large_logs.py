@@ -128,9 +128,8 @@ DISKS_IN_TIME = DISKS if FULL_SIZE else pytest.mark.parametrize("second_disk", [
 def test_a_worker_killed_before_its_events_are_published(
     service: Service, printing: Path, valkey_server: RedisServer, second_disk: bool
 ) -> None:
-    worker, job_id = _begin(
-        service, printing, slowly=True
-    )  # it prints still when Redis hangs, and plays still when it dies
+    # So it prints still when Redis hangs, and plays still when its worker dies.
+    worker, job_id = _begin(service, printing, slowly=True)
     _wait_until_printing(service, job_id)
     with _hung(valkey_server):
         wait_for(lambda: LAST in _end_of(_spool(service, job_id)), LIMIT, message="the play did not print all")

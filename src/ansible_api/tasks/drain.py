@@ -9,6 +9,7 @@ from typing import Any
 
 from celery.worker import state
 
+from ansible_api.events.spool import path_of
 from ansible_api.logs import get_logger
 from ansible_api.tasks import results
 from ansible_api.tasks.worker import one_job
@@ -57,7 +58,7 @@ class EndAfterOneJob:
 
     def _left(self) -> bool:
         """Whether the disk has something of its job that the database or the object store have not."""
-        if not one_job.begun:
+        if one_job.attempt is None:
             return False
-        result = self._state_dir / results.FOLDER / f"{one_job.attempt}.json"
-        return result.exists() or any((self._state_dir / "spool").glob(f"{one_job.attempt}.*"))
+        result = results.lies_in(self._state_dir / results.FOLDER, *one_job.attempt)
+        return result or path_of(self._state_dir / "spool", *one_job.attempt).exists()

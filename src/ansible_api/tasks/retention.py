@@ -110,12 +110,8 @@ class RetentionStep(bootsteps.StartStopStep):  # type: ignore[misc]
         settings = load_settings()
         db = Database(settings.database_url.get_secret_value(), silence=SHORT_SILENCE)
         self._stop.clear()
-        threading.Thread(
-            target=self._run,
-            args=(Retention(WatchedDatabase(db, settings.lease_playing), settings),),
-            name="retention",
-            daemon=True,
-        ).start()
+        work = Retention(WatchedDatabase(db, settings.lease_playing), settings)
+        threading.Thread(target=self._run, args=(work,), name="retention", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
         self._stop.set()

@@ -161,13 +161,14 @@ class OneJob:
         self._memory[0] = len(name)  # last: it says that all is there
 
     @property
-    def attempt(self) -> str:
-        """`<job id>.<attempt>`; empty before it has begun."""
-        return self._memory[1 : 1 + self._memory[0]].decode()
+    def attempt(self) -> tuple[str, int] | None:
+        """The job's id and the number of its attempt; None before it has begun."""
+        job_id, _, number = self._memory[1 : 1 + self._memory[0]].decode().rpartition(".")
+        return (job_id, int(number)) if job_id else None
 
     @property
     def begun(self) -> bool:
-        return bool(self.attempt)
+        return self.attempt is not None
 
     @property
     def enough(self) -> bool:
